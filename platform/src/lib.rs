@@ -1,0 +1,1 @@
+//! The system seam: everything that is unsafe or differs between Linux, macOS and FreeBSD.

@@ -1,0 +1,5 @@
+//! Supervises one worker: see the README for its use and ARCHITECTURE.md for how it is cut.
+#![forbid(unsafe_code)]
+
+pub mod http;
+pub mod policy;

@@ -1,0 +1,4 @@
+//! The program's entry: parse, run, exit with a named code.
+#![forbid(unsafe_code)]
+
+fn main() {}
