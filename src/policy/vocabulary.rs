@@ -1,0 +1,258 @@
+//! The words that the policy and the runtime share: events (facts), actions (orders), notices (what to tell).
+//!
+//! Everything here is small and `Copy`, so that handing it over costs nothing and holding it changes nothing.
+//! An event never orders and an action never reports; no type is both.
+
+use std::time::{Duration, Instant};
+
+/// Which worker a fact or an order is about: 1 for the first one spawned, 2 for the next.
+/// Pids are reused, generations never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// The worker that an earlier supervisor left behind and recorded; this supervisor only ever ends it.
+    pub const ADOPTED: Self = Self(0);
+    /// The first worker that this supervisor spawns.
+    pub const FIRST: Self = Self(1);
+
+    /// The generation after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The bare number, for logs and the status file.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// A signal that asks the supervisor to stop, and that its worker is asked to stop with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGTERM: launchd, systemd, `kill`, and every drain that the policy decides on itself.
+    Term,
+    /// SIGINT: Ctrl-C in a terminal.
+    Int,
+    /// SIGHUP: the terminal is gone, or a log rotator means well.
+    Hup,
+}
+
+/// What happened. Every event about a worker or a launch carries its generation; a stale one changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A deadline may have passed. Early and needless ones are harmless.
+    TimePassed,
+    /// The launch succeeded: the worker runs.
+    Spawned(Generation),
+    /// The launch failed before there was a worker: no program, no directory, no required secret, no process to be had.
+    LaunchFailed(Generation),
+    /// The launch was put off: somebody else listens on the port.
+    PortHeld(Generation, Holders),
+    /// The launch was put off: secrets are being leased.
+    LeaseStarted(Generation),
+    /// The leases are over, well or badly; a new launch will tell.
+    LeaseEnded(Generation),
+    /// The worker is gone and reaped, and nothing of its group is left.
+    Exited(Generation),
+    /// A probe came to its end before its deadline.
+    Probed(Generation, ProbeOutcome),
+    /// Whose the answering socket is: the reply to [`Action::FindOwner`].
+    OwnerFound(Generation, Owner),
+    /// A sync came to its end before its deadline; true: accepted.
+    SyncEnded(Generation, bool),
+    /// Somebody wants the supervisor to stop.
+    StopRequested(StopSignal),
+    /// Somebody wants a graceful restart with the configuration read anew.
+    RestartRequested,
+}
+
+/// Who holds the port, as far as it decides what may be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holders {
+    /// Processes that may be signalled and have not been asked yet.
+    Fresh,
+    /// The processes that were signalled last are still there.
+    Asked,
+    /// At least one that may not be signalled: another user's, an ancestor, the supervisor itself, or pid 1.
+    Untouchable,
+    /// Nobody that this user can see.
+    Unseen,
+}
+
+/// How a probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// An HTTP answer with this status; whether it is healthy is for [`super::health::StatusRule`] to say.
+    Answered(u16),
+    /// Refused, reset, or no HTTP.
+    Failed,
+    /// The supervisor could not ask (no descriptor, no buffer, no local port): says nothing about the worker.
+    OwnTrouble,
+}
+
+/// Whose socket gave the first healthy answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A process of the worker's group, and nobody beside it.
+    Own,
+    /// Somebody else, alone or beside the worker.
+    Stranger,
+    /// The system does not say; taken as the worker's own.
+    Unknown,
+}
+
+/// What to do. The runtime carries actions out in order; none of them blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the worker of this generation, if environment, program and port allow. Answered at once, before any other
+    /// event, by one of `Spawned`, `LaunchFailed`, `PortHeld` or `LeaseStarted`.
+    Launch(Generation),
+    /// End the leases that are under way; a `LeaseEnded` no longer comes.
+    CancelLease,
+    /// Ask the port's holders to go (SIGTERM).
+    AskHolders,
+    /// Make the port's holders go (SIGKILL).
+    KillHolders,
+    /// Send a health request; `Probed` follows unless cancelled.
+    Probe(Generation),
+    /// Forget the probe in flight, if there is one.
+    CancelProbe,
+    /// Find out whose socket answered; `OwnerFound` follows at once.
+    FindOwner(Generation),
+    /// Send the registration; `SyncEnded` follows unless cancelled.
+    Sync(Generation),
+    /// Forget the sync in flight, if there is one.
+    CancelSync,
+    /// Ask the worker to finish: the signal, and SIGCONT so that a stopped worker sees it.
+    Drain(Generation, StopSignal),
+    /// SIGKILL the worker's group.
+    Kill(Generation),
+    /// Read the configuration anew; a broken one is reported and the old one stays.
+    Reload,
+    /// Say it: log, status file, event hooks.
+    Tell(Notice),
+    /// End the loop. True: the kernel did not let the worker go.
+    Quit(bool),
+}
+
+/// Something an operator wants to know, as far as the policy knows it. The runtime adds pids, reasons and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A worker left behind by an earlier supervisor is being ended first.
+    Adopted,
+    /// A worker was spawned.
+    Started(Generation),
+    /// The worker gave its first healthy answer, this long after its spawn.
+    Ready(Generation, Duration),
+    /// The worker ended by itself after living this long; the next launch comes after the delay.
+    Died(Generation, Duration, Duration),
+    /// The worker that was being drained or killed is gone; the next launch, if there is one, comes after the delay.
+    Ended(Generation, Then, Duration),
+    /// A launch failed, the n-th time in a row; the next one comes after the delay.
+    LaunchFailed(u32, Duration),
+    /// Somebody holds the port and is asked to go: round n of at most [`super::ROUNDS_MAX`].
+    PortConflict(u32),
+    /// Somebody holds the port and the configuration says to wait.
+    PortAwaited,
+    /// The port's holders could not be moved, in the n-th failed launch in a row; next try after the delay.
+    PortLost(u32, Duration),
+    /// A stranger answered in the worker's place.
+    Impostor(Generation),
+    /// A probe failed: n in a row of at most so many.
+    ProbeFailed(u32, u32),
+    /// The first healthy answer after failed probes.
+    HealthRegained,
+    /// Too many failed probes in a row.
+    Unhealthy(Generation),
+    /// The worker did not get healthy in time.
+    StartupTimedOut(Generation),
+    /// The worker is asked to finish; SIGKILL follows after this long.
+    Draining(Generation, Then, Duration),
+    /// The worker did not finish in time, or a second stop asks for haste.
+    Killing(Generation),
+    /// The kernel does not let the killed worker go.
+    Stuck(Generation),
+    /// The registration was accepted.
+    Synced,
+    /// The registration failed; the next try comes after this delay.
+    SyncFailed(Duration),
+    /// The supervisor ends.
+    Stopped,
+}
+
+/// What follows once a worker that is being ended is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The supervisor ends.
+    Stop,
+    /// The next worker, at once.
+    Launch,
+    /// The configuration is read anew, then the next worker, at once.
+    Reload,
+    /// The start has failed: the next worker after the backoff.
+    Retry,
+}
+
+/// The most actions that one event can lead to.
+const ACTIONS_MAX: usize = 6;
+
+/// The actions that one event leads to, in order. It holds its values in place: handling an event allocates nothing.
+#[must_use = "an action that is not carried out is a promise broken"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actions {
+    list: [Option<Action>; ACTIONS_MAX],
+    len: usize,
+}
+
+impl Actions {
+    /// Nothing to do.
+    pub const NONE: Self = Self { list: [None; ACTIONS_MAX], len: 0 };
+
+    /// These actions; at most [`ACTIONS_MAX`], which the array's type proves.
+    pub(super) fn of<const N: usize>(actions: [Action; N]) -> Self {
+        const { assert!(N <= ACTIONS_MAX) };
+        let mut list = Self::NONE;
+        for action in actions {
+            list = list.and(action);
+        }
+        list
+    }
+
+    /// These actions and one more.
+    pub(super) fn and(mut self, action: Action) -> Self {
+        debug_assert!(self.len < ACTIONS_MAX, "more actions than one event can lead to");
+        if let Some(slot) = self.list.get_mut(self.len) {
+            *slot = Some(action);
+            self.len += 1;
+        }
+        self
+    }
+
+    /// These actions, and then those.
+    pub(super) fn then(self, later: Self) -> Self {
+        later.into_iter().fold(self, Self::and)
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<Action>, ACTIONS_MAX>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter().flatten()
+    }
+}
+
+/// The earlier of two deadlines.
+pub(super) fn earlier(one: Instant, other: Option<Instant>) -> Instant {
+    other.map_or(one, |other| one.min(other))
+}
