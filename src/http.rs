@@ -1,1 +1,0 @@
-//! Sans-IO HTTP/1.1 exchange.
