@@ -1,0 +1,126 @@
+//! Descriptors made with care: a worker's log, and the pipes of helper processes.
+//! A log is a regular file of ours or a character device, and opening it never blocks. Pipes are close-on-exec on both
+//! ends and non-blocking on ours. Refuses FIFOs, directories, sockets and other people's files, saying which it is.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::effective_user_id;
+
+/// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is judged.
+/// /dev/null and other character devices are accepted.
+///
+/// # Errors
+/// What open(2) reports, or an error that says why the thing is no log: "is a FIFO, not a regular file".
+pub fn open_log(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        // Non-blocking, or a FIFO without a reader would stop us here for ever.
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open(path);
+    let file = opened.map_err(|error| explain(path, error))?;
+    judge(&file.metadata()?)?;
+    // The flag belongs to the open file, which the worker will share: a full terminal must block it, not fail it.
+    set_blocking(&file)?;
+    Ok(file)
+}
+
+/// Open fails with ENXIO for a FIFO without a reader and EISDIR for a directory: better words for both.
+fn explain(path: &Path, error: io::Error) -> io::Error {
+    match std::fs::metadata(path) {
+        Ok(metadata) if kind_of(metadata.file_type()).is_some() => judge(&metadata).err().unwrap_or(error),
+        Ok(_) | Err(_) => error,
+    }
+}
+
+/// Whether a worker's output may go there.
+fn judge(metadata: &Metadata) -> io::Result<()> {
+    if let Some(kind) = kind_of(metadata.file_type()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("is a {kind}, not a regular file")));
+    }
+    if metadata.is_file() && metadata.uid() != effective_user_id() {
+        let message = format!("belongs to user {}, not to us", metadata.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
+}
+
+/// What a file is, if it can't be a log.
+fn kind_of(file_type: FileType) -> Option<&'static str> {
+    if file_type.is_file() || file_type.is_char_device() {
+        None
+    } else if file_type.is_dir() {
+        Some("directory")
+    } else if file_type.is_fifo() {
+        Some("FIFO")
+    } else if file_type.is_socket() {
+        Some("socket")
+    } else {
+        Some("block device")
+    }
+}
+
+/// A pipe to or from another process; both ends are close-on-exec.
+#[derive(Debug)]
+pub struct Pipe {
+    /// The end that the supervisor keeps; non-blocking.
+    pub ours: OwnedFd,
+    /// The end for the other process, to be closed here once that is spawned; blocking, as programs expect.
+    pub theirs: OwnedFd,
+}
+
+/// A pipe that we read and a helper process writes.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub fn pipe_from_helper() -> io::Result<Pipe> {
+    let (read, write) = pipe()?;
+    set_non_blocking(&read)?;
+    Ok(Pipe { ours: read, theirs: write })
+}
+
+/// A pipe that we write and a helper process reads.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub fn pipe_to_helper() -> io::Result<Pipe> {
+    let (read, write) = pipe()?;
+    set_non_blocking(&write)?;
+    Ok(Pipe { ours: write, theirs: read })
+}
+
+#[cfg(not(target_os = "macos"))]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?)
+}
+
+/// XNU has no pipe2. Nothing is spawned between the two steps, and spawn closes what is not named anyway.
+#[cfg(target_os = "macos")]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use std::os::fd::AsRawFd;
+    let (read, write) = nix::unistd::pipe()?;
+    crate::prepare::close_on_exec(read.as_raw_fd());
+    crate::prepare::close_on_exec(write.as_raw_fd());
+    Ok((read, write))
+}
+
+fn set_blocking(fd: &impl AsFd) -> io::Result<()> {
+    set_status(fd, |flags| flags - OFlag::O_NONBLOCK)
+}
+
+fn set_non_blocking(fd: &impl AsFd) -> io::Result<()> {
+    set_status(fd, |flags| flags | OFlag::O_NONBLOCK)
+}
+
+fn set_status(fd: &impl AsFd, change: impl FnOnce(OFlag) -> OFlag) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(change(flags)))?;
+    Ok(())
+}
