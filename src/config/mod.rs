@@ -5,13 +5,31 @@
 //! file. It changes nothing, runs nothing and touches no file but that one. Programs and directories are not looked for:
 //! they may appear later, and each start of the worker checks them.
 
+mod checks;
+pub(crate) mod file;
+mod keys;
+mod meant;
+mod reader;
+mod render;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{Error, ExitCode};
+use toml::de::DeTable;
+
+use crate::error::{Error, ExitCode, escape};
+use checks::Roots;
+use file::{ReadError, Trusted};
+pub use keys::{KEYS, KeyDoc, Kind, SECS_MAX, SECS_MIN};
+use reader::{Reader, problem_at};
+
+/// How much of the parser's own message is shown, in bytes.
+const MESSAGE_BYTES_MAX: usize = 300;
+/// How much of what was typed a message repeats, in bytes.
+const SHOWN_BYTES_MAX: usize = 60;
 
 /// Everything that a config file can say, with defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,12 +217,64 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_with_home(path: &Path, home: Option<&OsStr>) -> Result<Loaded, ConfigError> {
-        let _ = home;
-        Err(ConfigError::File(format!("cannot read config {path:?}: not yet")))
+        let absolute = std::path::absolute(path).map_err(|error| cannot_read(path, error))?;
+        let Trusted { bytes, warning } = file::read_trusted(&absolute).map_err(|error| match error {
+            ReadError::Missing => ConfigError::File(format!("cannot read config {path:?}: no such file; {EXAMPLE}")),
+            ReadError::Refused(cause) => cannot_read(path, cause),
+        })?;
+        let content = |problems| ConfigError::Content { path: path.into(), problems };
+        let text = std::str::from_utf8(&bytes).map_err(|error| content(vec![not_utf8(&bytes, error)]))?;
+        let mut loaded = Self::from_text(text, &absolute, home).map_err(content)?;
+        loaded.warnings.splice(0..0, warning);
+        Ok(loaded)
+    }
+
+    /// Checks the content of a config file that stands, or would stand, at the absolute path `path`.
+    fn from_text(text: &str, path: &Path, home: Option<&OsStr>) -> Result<Loaded, Vec<Problem>> {
+        if let Some(offset) = text.find('\0') {
+            let message = "this is a NUL, which no text holds; save the file as UTF-8".into();
+            return Err(vec![problem_at(text.as_bytes(), offset, message)]);
+        }
+        let table = DeTable::parse(text).map_err(|error| vec![syntax_problem(text, &error)])?;
+        let mut reader = Reader::new(text, table.get_ref());
+        let roots = Roots { dir: path.parent().unwrap_or(path), home };
+        let (config, warnings) = meant::config(&mut reader, path, roots);
+        let problems = reader.into_problems();
+        if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
     }
 
     /// Where the worker is expected to listen and where probes go.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
+}
+
+/// What to write into a config file that does not exist yet.
+const EXAMPLE: &str = "write one, or name another with --config; this is enough to start with:
+
+    command = [\"bun\", \"run\", \"src/serve.ts\"]
+    port = 3111
+    health_endpoint = \"/api/inngest\"
+    sync_endpoint = \"/api/inngest\"
+";
+
+fn cannot_read(path: &Path, cause: impl fmt::Display) -> ConfigError {
+    ConfigError::File(format!("cannot read config {path:?}: {cause}"))
+}
+
+fn not_utf8(bytes: &[u8], error: std::str::Utf8Error) -> Problem {
+    problem_at(bytes, error.valid_up_to(), "this is no UTF-8 text; save the file as UTF-8".into())
+}
+
+/// A syntax error in our words where the parser's are bare, in its words otherwise.
+fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
+    let span = error.span().unwrap_or(0..0);
+    let message = match error.message() {
+        "duplicate key" => {
+            let key = text.get(span.clone()).unwrap_or_default();
+            format!("duplicate key {}; keep one of the two", escape(key, SHOWN_BYTES_MAX))
+        }
+        other => format!("{}; this is no TOML", escape(other, MESSAGE_BYTES_MAX)),
+    };
+    problem_at(text.as_bytes(), span.start, message)
 }

@@ -1,0 +1,172 @@
+//! What strings of a config must look like where they are used: names, addresses, endpoints, variables, paths.
+//!
+//! Each check takes what was typed and returns what is meant, or the end of a sentence that starts with the key's name.
+//! Nothing here knows where in a file a string stood.
+
+use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::SHOWN_BYTES_MAX;
+use crate::error::escape;
+
+/// The longest worker name: it must fit into file names with suffixes.
+pub(super) const NAME_BYTES_MAX: usize = 64;
+/// The longest launchd label.
+pub(super) const LABEL_BYTES_MAX: usize = 128;
+/// The longest endpoint.
+const ENDPOINT_BYTES_MAX: usize = 2048;
+/// The longest Host header.
+const HOST_HEADER_BYTES_MAX: usize = 255;
+
+fn shown(text: &str) -> String {
+    format!("\"{}\"", escape(text, SHOWN_BYTES_MAX))
+}
+
+/// A string that names files or a job.
+pub(super) fn name(text: &str, bytes_max: usize) -> Result<(), String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if !text.is_empty() && text.len() <= bytes_max && !text.starts_with('.') && text.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    Err(format!(
+        "must be 1 to {bytes_max} letters, digits, '.', '_' or '-' and not start with '.', not {}",
+        shown(text)
+    ))
+}
+
+/// An address without a name lookup, in brackets or not.
+pub(super) fn host(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| {
+        let advice = if text == "localhost" { "; write \"127.0.0.1\" (or \"::1\")" } else { "" };
+        format!("must be an IPv4 or IPv6 address, not {}{advice}", shown(text))
+    })
+}
+
+/// A path that goes into a request line.
+pub(super) fn endpoint(text: &str) -> Result<(), String> {
+    if !text.starts_with('/') {
+        return Err(format!("must start with \"/\", not {}", shown(text)));
+    }
+    ensure_visible_ascii(text, ENDPOINT_BYTES_MAX, "encode others as %XX")
+}
+
+/// A value that goes into a header line.
+pub(super) fn host_header(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("must not be empty; leave it out for HOST:PORT".into());
+    }
+    ensure_visible_ascii(text, HOST_HEADER_BYTES_MAX, "write a name or address and a port")
+}
+
+fn ensure_visible_ascii(text: &str, bytes_max: usize, advice: &str) -> Result<(), String> {
+    if text.len() > bytes_max {
+        return Err(format!("must be at most {bytes_max} bytes long, not {}", text.len()));
+    }
+    match text.chars().find(|character| !character.is_ascii_graphic()) {
+        None => Ok(()),
+        Some(wrong) => Err(format!(
+            "may hold only visible ASCII characters, no space, CR or LF, but has {:?}; {advice}",
+            escape(wrong.to_string(), SHOWN_BYTES_MAX)
+        )),
+    }
+}
+
+/// The name of an environment variable.
+pub(super) fn variable(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err(format!("{} can't name a variable; it must not be empty or hold '=' or NUL", shown(text)));
+    }
+    Ok(())
+}
+
+/// A string that becomes an argument, a path or a variable's value.
+pub(super) fn no_nul(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("must not hold a NUL character; delete \\u0000".into()) } else { Ok(()) }
+}
+
+/// What `~` and relative paths start from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roots<'a> {
+    /// The config file's directory, absolute.
+    pub(super) dir: &'a Path,
+    /// HOME, as the environment has it.
+    pub(super) home: Option<&'a OsStr>,
+}
+
+impl Roots<'_> {
+    /// A typed path as an absolute one.
+    pub(super) fn path(self, text: &str) -> Result<PathBuf, String> {
+        if text.is_empty() {
+            return Err("must not be empty".into());
+        }
+        no_nul(text)?;
+        self.expand_home(text).map(|path| self.dir.join(path))
+    }
+
+    /// A typed path with `~` expanded, otherwise as it was typed.
+    pub(super) fn expand_home(self, text: &str) -> Result<PathBuf, String> {
+        let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
+        let Some(rest) = rest.strip_prefix('/').or(rest.is_empty().then_some("")) else {
+            return Err(format!("is {}, but only `~/` expands; write the absolute path", shown(text)));
+        };
+        let home = Path::new(self.home.unwrap_or_default());
+        let advice = "set HOME or write an absolute path";
+        if home.as_os_str().is_empty() {
+            return Err(format!("needs HOME for {}, but HOME is not set; {advice}", shown(text)));
+        }
+        if home.is_relative() {
+            return Err(format!("needs HOME for {}, but HOME is {home:?}, a relative path; {advice}", shown(text)));
+        }
+        // Joining an empty rest would add a slash.
+        Ok(if rest.is_empty() { home.into() } else { home.join(rest.trim_start_matches('/')) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_is_missing_or_relative_is_an_error_only_where_it_is_needed() {
+        for home in [None, Some(OsStr::new("")), Some(OsStr::new("rel"))] {
+            let roots = Roots { dir: Path::new("/etc"), home };
+            assert_eq!(roots.path("/a"), Ok("/a".into()));
+            assert_eq!(roots.path("a/b"), Ok("/etc/a/b".into()));
+            assert!(roots.path("~/a").expect_err("no home").contains("HOME"), "{home:?}");
+        }
+    }
+
+    #[test]
+    fn a_tilde_expands_only_at_the_start_and_only_to_the_own_home() {
+        let roots = Roots { dir: Path::new("/etc"), home: Some(OsStr::new("/home/joe")) };
+        assert_eq!(roots.path("~"), Ok("/home/joe".into()));
+        assert_eq!(roots.path("~/x y"), Ok("/home/joe/x y".into()));
+        assert_eq!(roots.path("~//etc"), Ok("/home/joe/etc".into()));
+        assert_eq!(roots.path("a~/b"), Ok("/etc/a~/b".into()));
+        assert!(roots.path("~root/x").is_err());
+        assert!(roots.path("").is_err());
+        assert!(roots.path("a\0b").is_err());
+    }
+
+    #[test]
+    fn a_host_is_an_address_in_brackets_or_not() {
+        assert_eq!(host("127.0.0.1").map(|host| host.to_string()), Ok("127.0.0.1".into()));
+        assert_eq!(host("::1").map(|host| host.to_string()), Ok("::1".into()));
+        assert_eq!(host("[::1]").map(|host| host.to_string()), Ok("::1".into()));
+        for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b"] {
+            assert!(host(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_leave_their_directory() {
+        for right in ["a", "worker-1", "A.b_c", &"x".repeat(64)] {
+            assert_eq!(name(right, NAME_BYTES_MAX), Ok(()));
+        }
+        for wrong in ["", ".", "..", ".x", "a/b", "a b", "ä", "a\0", &"x".repeat(65)] {
+            assert!(name(wrong, NAME_BYTES_MAX).is_err(), "{wrong}");
+        }
+    }
+}
