@@ -453,6 +453,12 @@ fn all_problems_are_reported_at_once_by_place() {
 }
 
 #[test]
+fn a_file_full_of_problems_is_answered_shortly() {
+    let content: String = (0..50_000).map(|number| format!("unknown_{number} = 1\n")).collect();
+    assert_eq!(problems(load(content)).len(), 100);
+}
+
+#[test]
 fn a_syntax_error_has_a_place() {
     for (rest, place) in [("port", "3:5"), ("x = ", "3:5"), ("a = \"b", "3:7"), ("= 1", "3:1"), ("[env", "3:5")] {
         let found = problems(load_with(rest));

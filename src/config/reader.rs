@@ -14,6 +14,9 @@ use super::keys::{KEYS, KeyDoc, Kind, REPLACED, SECS_MAX, nearest, row};
 use super::{Problem, SHOWN_BYTES_MAX};
 use crate::error::escape;
 
+/// How many problems are looked at. Whoever has more will mend these first.
+const PROBLEMS_MAX: usize = 100;
+
 /// A value with the offset of its first byte in the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed<T> {
@@ -41,9 +44,15 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// Notes a problem at a place in the file.
+    /// Notes a problem at a place in the file; after [`PROBLEMS_MAX`] no more.
     pub(super) fn note(&mut self, offset: usize, message: String) {
-        self.problems.push(Placed { value: message, offset });
+        if !self.is_full() {
+            self.problems.push(Placed { value: message, offset });
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     /// All problems, by place.
@@ -189,7 +198,7 @@ impl<'a> Reader<'a> {
         let full = format!("{prefix}{typed}");
         let is_known = |name: &str| KEYS.iter().any(|row| row.name == name);
         let is_table = table.is_none() && KEYS.iter().any(|row| row.name.split('.').next() == Some(typed));
-        if is_known(&full) || is_table {
+        if is_known(&full) || is_table || self.is_full() {
             return;
         }
         let shown = escape(&full, SHOWN_BYTES_MAX);
