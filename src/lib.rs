@@ -1,6 +1,7 @@
 //! Supervises one worker: see the README for its use and ARCHITECTURE.md for how it is cut.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod env;
 pub mod error;
