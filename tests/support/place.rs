@@ -1,0 +1,79 @@
+//! Places that belong to one test: a directory and a port.
+//! Ports are taken from below the systems' usual ephemeral ranges and claimed by a lock on a file, so that neither a
+//! client's own port nor another test, in this or another test binary, gets in the way. Lock files are never unlinked.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::net::TcpListener;
+use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::getuid;
+
+const PORTS: Range<u16> = 20_000..32_000;
+const PORT_TRIES: usize = 1000;
+
+/// A directory of its own, 0700, removed with everything in it.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Creates it; its path has no symbolic links, and no spaces unless the system's temporary directory has.
+    pub(crate) fn new() -> Self {
+        let parent = std::env::temp_dir().canonicalize().expect("the temporary directory has a path");
+        let path = parent.join(format!("worker-supervisor-{:016x}", random()));
+        DirBuilder::new().mode(0o700).create(&path).expect("a temporary directory can be created");
+        Self(path)
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of something in it.
+    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+/// A port that no other test uses while this lives.
+pub(crate) struct PortClaim {
+    port: u16,
+    _lock: File,
+}
+
+impl PortClaim {
+    /// The number.
+    pub(crate) fn number(&self) -> u16 {
+        self.port
+    }
+}
+
+/// Claims a port on which nobody listens.
+pub(crate) fn free_port() -> PortClaim {
+    let locks = std::env::temp_dir().join(format!("worker-supervisor-ports-{}", getuid()));
+    std::fs::create_dir_all(&locks).expect("the directory of port locks can be created");
+    for _ in 0..PORT_TRIES {
+        let port = PORTS.start + u16::try_from(random() % PORTS.len() as u64).expect("a port below the range's end");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(locks.join(port.to_string()));
+        let lock = lock.expect("a port's lock file opens");
+        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return PortClaim { port, _lock: lock };
+        }
+    }
+    panic!("found no free port in {PORTS:?} in {PORT_TRIES} tries");
+}
+
+/// A number that differs at each call and in each process: the standard library's hash keys are random.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one("")
+}
