@@ -277,6 +277,7 @@ fn unknown_keys_are_answered_with_the_nearest_name() {
     assert_problem("[launchd]\nlabl = \"x\"", "4:1", &["launchd.labl", "did you mean launchd.label?"]);
     assert_problem("[launchd]\nlog_keep = 1", "4:1", &["launchd.log_keep", "above the first [table]"]);
     assert_problem("[secret]\nA = \"b\"", "3:2", &["unknown key secret", "did you mean secrets?"]);
+    assert_problem("\"launchd.label\" = \"x\"", "3:1", &["unknown key launchd.label"]);
     assert_problem("\"a\\u001bb\" = 1", "3:1", &["unknown key a\\x1bb"]);
 }
 

@@ -3,14 +3,18 @@
 //! The table is the one place that knows a key's type, bounds and default: the reader checks values against it, messages
 //! quote it, unknown keys are compared with it, and documentation is tested against it. What a value means lies elsewhere.
 
-/// The longest time that can be configured, in seconds: 365 days. Far below where arithmetic on time could overflow.
-pub const SECS_MAX: f64 = 365.0 * 86_400.0;
+use std::time::Duration;
 
-/// The shortest time where zero would make no sense, in seconds.
-pub const SECS_MIN: f64 = 0.001;
+use super::seconds;
+
+/// The longest time that can be configured: 365 days. Far below where arithmetic on time could overflow.
+pub const TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// The shortest time where zero would make no sense.
+pub const TIME_MIN: Duration = Duration::from_millis(1);
 
 /// What kind of value a key takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A string of a form that the summary describes.
     Text,
@@ -34,10 +38,10 @@ pub enum Kind {
         /// The largest value.
         max: u64,
     },
-    /// Seconds, whole or not, from this minimum to [`SECS_MAX`].
+    /// Seconds, whole or not, from this minimum to [`TIME_MAX`].
     Seconds {
-        /// 0 for delays and graces, [`SECS_MIN`] for intervals, timeouts and thresholds.
-        min: f64,
+        /// 0 for delays and graces, [`TIME_MIN`] for intervals and timeouts.
+        min: Duration,
     },
     /// An array of strings: a program and its arguments.
     Command,
@@ -75,7 +79,9 @@ impl Kind {
             Self::Switch => "true or false".into(),
             Self::Count { min, max } => format!("an integer from {min} to {max}"),
             Self::Bytes { min, max } => format!("0 or an integer from {min} to {max}"),
-            Self::Seconds { min } => format!("a number of seconds from {min} to {SECS_MAX}"),
+            Self::Seconds { min } => {
+                format!("a number of seconds from {} to {}", seconds::show(min), seconds::show(TIME_MAX))
+            }
             Self::Command => "an array of strings, the program and its arguments".into(),
             Self::Names => "an array of strings".into(),
             Self::Statuses => "a non-empty array of status codes from 100 to 599".into(),
@@ -88,10 +94,10 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, summary: &'s
     KeyDoc { name, kind, default, summary }
 }
 
-/// For intervals, timeouts and thresholds.
-const TIME: Kind = Kind::Seconds { min: SECS_MIN };
+/// For intervals and timeouts.
+const TIME: Kind = Kind::Seconds { min: TIME_MIN };
 /// For delays and graces.
-const TIME_OR_ZERO: Kind = Kind::Seconds { min: 0.0 };
+const TIME_OR_ZERO: Kind = Kind::Seconds { min: Duration::ZERO };
 
 /// All keys, in the order in which documentation lists them.
 pub const KEYS: &[KeyDoc] = &[
@@ -219,13 +225,16 @@ mod tests {
     #[test]
     fn every_number_has_a_default_inside_its_bounds() {
         for row in KEYS.iter().filter(|row| row.default != "required") {
-            let (min, max) = match row.kind {
-                Kind::Count { min, max } | Kind::Bytes { min, max } => (min as f64, max as f64),
-                Kind::Seconds { min } => (min, SECS_MAX),
-                _ => continue,
+            let is_inside = match row.kind {
+                Kind::Count { min, max } | Kind::Bytes { min, max } => {
+                    row.default.parse().is_ok_and(|default| (min..=max).contains(&default))
+                }
+                Kind::Seconds { min } => {
+                    seconds::parse(row.default).is_some_and(|default| (min..=TIME_MAX).contains(&default))
+                }
+                _ => true,
             };
-            let default: f64 = row.default.parse().expect(row.name);
-            assert!((min..=max).contains(&default), "{}", row.name);
+            assert!(is_inside, "{}", row.name);
         }
     }
 

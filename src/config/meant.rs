@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::checks::{self, LABEL_BYTES_MAX, NAME_BYTES_MAX, Roots};
 use super::keys::nearest;
 use super::reader::{Placed, Reader};
+use super::seconds;
 use super::{Config, HealthStatus, KEYS, PortConflict, SHOWN_BYTES_MAX, SecretEntry};
 use crate::error::escape;
 
@@ -48,8 +49,8 @@ pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> 
             _ => PortConflict::Kill,
         },
         port_grace: reader.seconds("port_grace_secs"),
-        log_stdout: path_or(reader, roots, "log_stdout", || format!("~/.local/log/{name}.log")),
-        log_stderr: path_or(reader, roots, "log_stderr", || format!("~/.local/log/{name}.err")),
+        log_stdout: path_or(reader, roots, "log_stdout", &format!("~/.local/log/{name}.log")),
+        log_stderr: path_or(reader, roots, "log_stderr", &format!("~/.local/log/{name}.err")),
         log_bytes_max: Some(reader.count("log_max_bytes")).filter(|bytes| *bytes > 0),
         log_keep: reader.count("log_keep") as u32,
         env_file: optional_path(reader, roots, "env_file"),
@@ -59,7 +60,7 @@ pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> 
         secrets_timeout: reader.seconds("secrets_timeout_secs"),
         secrets_max_age: reader.seconds("secrets_max_age_secs"),
         on_event: command(reader, roots, "on_event").unwrap_or_default(),
-        state_dir: path_or(reader, roots, "state_dir", || "~/.local/state/worker-supervisor".into()),
+        state_dir: path_or(reader, roots, "state_dir", "~/.local/state/worker-supervisor"),
         launchd_label: launchd_label(reader, &name),
         name,
     };
@@ -68,7 +69,7 @@ pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> 
 }
 
 /// A string that passes a check; `None` if there is none.
-fn checked_text(reader: &mut Reader<'_>, name: &str, check: impl FnOnce(&str) -> Result<(), String>) -> Option<String> {
+fn checked_text(reader: &mut Reader<'_>, name: &str, check: fn(&str) -> Result<(), String>) -> Option<String> {
     let typed = reader.text(name)?;
     note_if_wrong(reader, name, typed.offset, check(typed.value))?;
     Some(typed.value.to_owned())
@@ -102,11 +103,12 @@ fn host(reader: &mut Reader<'_>) -> IpAddr {
 }
 
 fn ensure_backoff_range(reader: &mut Reader<'_>, config: &Config) {
-    let (min, max) = (config.restart_backoff_min.as_secs_f64(), config.restart_backoff_max.as_secs_f64());
+    let (min, max) = (config.restart_backoff_min, config.restart_backoff_max);
     let [at_min, at_max] = ["restart_backoff_min_secs", "restart_backoff_max_secs"].map(|name| reader.offset(name));
     if min <= max || reader.has_problem_at(at_min) || reader.has_problem_at(at_max) {
         return;
     }
+    let (min, max) = (seconds::show(min), seconds::show(max));
     let default = if at_max == 0 { ", the default" } else { "" };
     let message = format!(
         "restart_backoff_min_secs ({min}) must not exceed restart_backoff_max_secs ({max}{default}); change one of them"
@@ -120,11 +122,11 @@ fn optional_path(reader: &mut Reader<'_>, roots: Roots<'_>, name: &str) -> Optio
 }
 
 /// A path that was typed or a default, which may need HOME.
-fn path_or(reader: &mut Reader<'_>, roots: Roots<'_>, name: &str, default: impl FnOnce() -> String) -> PathBuf {
+fn path_or(reader: &mut Reader<'_>, roots: Roots<'_>, name: &str, default: &str) -> PathBuf {
     if reader.has(name) {
         return optional_path(reader, roots, name).unwrap_or_default();
     }
-    note_if_wrong(reader, name, 0, roots.path(&default())).unwrap_or_default()
+    note_if_wrong(reader, name, 0, roots.path(default)).unwrap_or_default()
 }
 
 /// A program and its arguments; `None` if there are none. `~` expands in the program, not in arguments.

@@ -11,6 +11,7 @@ mod keys;
 mod meant;
 mod reader;
 mod render;
+mod seconds;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,7 +24,7 @@ use toml::de::DeTable;
 use crate::error::{Error, ExitCode, escape};
 use checks::Roots;
 use file::{ReadError, Trusted};
-pub use keys::{KEYS, KeyDoc, Kind, SECS_MAX, SECS_MIN};
+pub use keys::{KEYS, KeyDoc, Kind, TIME_MAX, TIME_MIN};
 use reader::{Reader, problem_at};
 
 /// How much of the parser's own message is shown, in bytes.

@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::file::position;
-use super::keys::{KEYS, KeyDoc, Kind, REPLACED, SECS_MAX, nearest, row};
+use super::keys::{KEYS, KeyDoc, Kind, REPLACED, TIME_MAX, nearest, row};
+use super::seconds;
 use super::{Problem, SHOWN_BYTES_MAX};
 use crate::error::escape;
 
@@ -28,6 +29,7 @@ pub(super) struct Placed<T> {
 pub(super) struct Reader<'a> {
     text: &'a str,
     table: &'a DeTable<'a>,
+    /// By place.
     problems: Vec<Placed<String>>,
 }
 
@@ -47,7 +49,8 @@ impl<'a> Reader<'a> {
     /// Notes a problem at a place in the file; after [`PROBLEMS_MAX`] no more.
     pub(super) fn note(&mut self, offset: usize, message: String) {
         if !self.is_full() {
-            self.problems.push(Placed { value: message, offset });
+            let after = self.problems.partition_point(|earlier| earlier.offset <= offset);
+            self.problems.insert(after, Placed { value: message, offset });
         }
     }
 
@@ -56,8 +59,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All problems, by place.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| problem.offset);
+    pub(super) fn into_problems(self) -> Vec<Problem> {
         let text = self.text.as_bytes();
         self.problems.into_iter().map(|problem| problem_at(text, problem.offset, problem.value)).collect()
     }
@@ -109,22 +111,28 @@ impl<'a> Reader<'a> {
 
     /// A time between its bounds.
     pub(super) fn seconds(&mut self, name: &str) -> Duration {
-        Duration::from_secs_f64(self.number(name))
+        let row = row(name);
+        let is_inside = |time: &Duration| matches!(row.kind, Kind::Seconds { min } if (min..=TIME_MAX).contains(time));
+        let typed = self.find(name).and_then(|value| {
+            let time = time_of(value.get_ref()).filter(is_inside);
+            time.or_else(|| self.mistyped(row, value))
+        });
+        typed.or_else(|| seconds::parse(row.default)).unwrap_or_default()
     }
 
     /// An integer between its bounds.
     pub(super) fn count(&mut self, name: &str) -> u64 {
-        // Exact: every bound of a count is far below 2^53.
-        self.number(name) as u64
-    }
-
-    fn number(&mut self, name: &str) -> f64 {
         let row = row(name);
+        let is_inside = |count: &u64| match row.kind {
+            Kind::Count { min, max } => (min..=max).contains(count),
+            Kind::Bytes { min, max } => *count == 0 || (min..=max).contains(count),
+            _ => false,
+        };
         let typed = self.find(name).and_then(|value| {
-            let number = number_of(value.get_ref()).filter(|number| is_admitted(row.kind, value.get_ref(), *number));
-            number.or_else(|| self.mistyped(row, value))
+            let count = count_of(value.get_ref()).filter(is_inside);
+            count.or_else(|| self.mistyped(row, value))
         });
-        typed.or_else(|| row.default.parse().ok()).unwrap_or(0.0)
+        typed.or_else(|| row.default.parse().ok()).unwrap_or_default()
     }
 
     /// The strings of an array; `None` if there is none or if anything in it is no string.
@@ -147,8 +155,7 @@ impl<'a> Reader<'a> {
         let Some(array) = value.get_ref().as_array() else { return self.mistyped(row, value) };
         let mut statuses = Vec::with_capacity(array.len());
         for element in array.iter() {
-            let is_integer = element.get_ref().is_integer();
-            match number_of(element.get_ref()).filter(|code| is_integer && (100.0..600.0).contains(code)) {
+            match count_of(element.get_ref()).filter(|code| (100..600).contains(code)) {
                 Some(code) => statuses.push(code as u16),
                 None => self.mistyped(row, element)?,
             }
@@ -196,15 +203,17 @@ impl<'a> Reader<'a> {
         let typed = key.get_ref().as_ref();
         let prefix = table.map(|table| format!("{table}.")).unwrap_or_default();
         let full = format!("{prefix}{typed}");
-        let is_known = |name: &str| KEYS.iter().any(|row| row.name == name);
-        let is_table = table.is_none() && KEYS.iter().any(|row| row.name.split('.').next() == Some(typed));
-        if is_known(&full) || is_table || self.is_full() {
+        let is_known = KEYS.iter().any(|row| match table {
+            None => row.name.split('.').next() == Some(typed),
+            Some(_) => row.name == full,
+        });
+        if is_known || self.is_full() {
             return;
         }
         let shown = escape(&full, SHOWN_BYTES_MAX);
         let message = if let Some((_, advice)) = REPLACED.iter().find(|(name, _)| *name == full) {
             format!("{shown} {advice}")
-        } else if is_known(typed) {
+        } else if table.is_some() && KEYS.iter().any(|row| row.name == typed) {
             format!("unknown key {shown}; {typed} belongs above the first [table] of the file")
         } else if let Some(name) = nearest(&full, KEYS.iter().map(|row| row.name)) {
             format!("unknown key {shown}; did you mean {name}?")
@@ -243,32 +252,16 @@ pub(super) fn problem_at(text: &[u8], offset: usize, message: String) -> Problem
     Problem { line, column, message }
 }
 
-fn number_of(value: &DeValue<'_>) -> Option<f64> {
-    match value {
-        DeValue::Integer(integer) => {
-            // What does not even fit here is outside every bound.
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|integer| integer as f64)
-        }
-        DeValue::Float(float) => float.as_str().parse().ok(),
-        DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
-    }
+/// A non-negative integer. What does not even fit is outside every bound.
+fn count_of(value: &DeValue<'_>) -> Option<u64> {
+    let integer = value.as_integer()?;
+    u64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// Whether a number is of the right type and inside the bounds of its kind. NaN is inside none.
-fn is_admitted(kind: Kind, value: &DeValue<'_>, number: f64) -> bool {
-    let is_between = |min: u64, max: u64| value.is_integer() && (min as f64..=max as f64).contains(&number);
-    match kind {
-        Kind::Seconds { min } => (min..=SECS_MAX).contains(&number),
-        Kind::Count { min, max } => is_between(min, max),
-        Kind::Bytes { min, max } => is_between(0, 0) || is_between(min, max),
-        Kind::Text
-        | Kind::Path
-        | Kind::Choice(_)
-        | Kind::Switch
-        | Kind::Command
-        | Kind::Names
-        | Kind::Statuses
-        | Kind::Variables => false,
+fn time_of(value: &DeValue<'_>) -> Option<Duration> {
+    match value.as_float() {
+        Some(float) => seconds::parse(float.as_str()),
+        None => count_of(value).map(Duration::from_secs),
     }
 }
 
@@ -291,7 +284,7 @@ fn advice(kind: Kind, found: &DeValue<'_>) -> Option<&'static str> {
     let text = found.as_str()?;
     match kind {
         Kind::Count { .. } | Kind::Bytes { .. } | Kind::Seconds { .. } => {
-            text.parse::<f64>().is_ok().then_some("write it without quotes")
+            seconds::parse(text).map(|_| "write it without quotes")
         }
         Kind::Switch => matches!(text, "true" | "false").then_some("write it without quotes"),
         Kind::Command => Some("write [\"program\", \"argument\"]"),

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::seconds;
 use super::{Config, HealthStatus, PortConflict};
 
 impl Config {
@@ -58,7 +59,7 @@ impl Config {
             ("secrets_timeout_secs", self.secrets_timeout),
             ("secrets_max_age_secs", self.secrets_max_age),
         ] {
-            page.line(key, &time.as_secs_f64().to_string());
+            page.line(key, &seconds::show(time));
         }
     }
 
