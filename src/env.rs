@@ -1,8 +1,8 @@
 //! The worker's environment, built from scratch for each of its starts.
 //!
-//! Later sources win: what the supervisor inherited, then `env_file`, then `[env]`, then secrets. Nothing is kept from one
-//! start to the next, so an edit or a removal takes effect at the next one. The supervisor's own environment is never
-//! changed. Values may be secrets: no message, Debug or Display shows one.
+//! Later sources win: what the supervisor inherited, then `env_file`, then `[env]`, then secrets. Nothing is kept from
+//! one start to the next, so an edit or a removal takes effect at the next one. The supervisor's own environment is
+//! never changed. Values may be secrets: no message, Debug or Display shows one.
 
 mod dotenv;
 mod program;

@@ -1,7 +1,7 @@
 //! Named exit codes, the error that ends a start, and the escaping of foreign text.
 //!
-//! Every failure before the supervisor runs is an [`Error`]: a code that says whose fault it is and a message of the form
-//! "cannot VERB OBJECT: cause". `main` prints it, once, and exits with its code; nothing else prints or exits.
+//! Every failure before the supervisor runs is an [`Error`]: a code that says whose fault it is and a message of the
+//! form "cannot VERB OBJECT: cause". `main` prints it, once, and exits with its code; nothing else prints or exits.
 //! Text that comes from the worker, a tool or the network passes through [`escape`] before it reaches a log line.
 
 use std::fmt;
@@ -67,8 +67,8 @@ impl std::error::Error for Error {}
 /// What [`escape`] puts at the end of text that it cut.
 const CUT_MARK: &str = "…";
 
-/// Foreign bytes as text that is safe in a log line and on a terminal: control characters, ESC, line breaks, bytes that are
-/// not UTF-8 and characters that reorder or hide text come out as `\n`, `\xNN` or `\u{NNNN}`, a backslash doubled.
+/// Foreign bytes as text that is safe in a log line and on a terminal: control characters, ESC, line breaks, bytes that
+/// are not UTF-8 and characters that reorder or hide text come out as `\n`, `\xNN` or `\u{NNNN}`, a backslash doubled.
 ///
 /// At most `bytes_max` bytes of the input are read; `…` marks a cut, which never splits a character. The result is at
 /// most 4 × `bytes_max` + 3 bytes long.

@@ -1,7 +1,7 @@
 //! Reading the two files that decide what runs: the config and the worker's `env_file`.
 //!
-//! Promises: never blocks on a FIFO or device, reads at most [`BYTES_MAX`] bytes, refuses a file that anyone may write and
-//! reports one that a group may write. It follows symbolic links; what counts is the file that they lead to.
+//! Promises: never blocks on a FIFO or device, reads at most [`BYTES_MAX`] bytes, refuses a file that anyone may write
+//! and reports one that a group may write. It follows symbolic links; what counts is the file that they lead to.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

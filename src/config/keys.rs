@@ -1,7 +1,8 @@
 //! Every key that a config file may hold, as data.
 //!
-//! The table is the one place that knows a key's type, bounds and default: the reader checks values against it, messages
-//! quote it, unknown keys are compared with it, and documentation is tested against it. What a value means lies elsewhere.
+//! The table is the one place that knows a key's type, bounds and default: the reader checks values against it,
+//! messages quote it, unknown keys are compared with it, and documentation is tested against it. What a value means
+//! lies elsewhere.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! From what was typed to what is meant: defaults that depend on other keys, absolute paths, and the checks that need more
-//! than one key.
+//! From what was typed to what is meant: defaults that depend on other keys, absolute paths, and the checks that need
+//! more than one key.
 //!
-//! Every function notes what is wrong and goes on with something harmless, so that one run finds all problems. The config
-//! that comes out is worth something only if the reader noted none.
+//! Every function notes what is wrong and goes on with something harmless, so that one run finds all problems. The
+//! config that comes out is worth something only if the reader noted none.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! The configuration: what is meant, after everything that was typed has been checked.
 //!
-//! [`Config::load`] reads one TOML file and returns a [`Config`] whose paths are absolute, whose numbers are inside their
-//! documented bounds and whose texts are safe where they are used; or every problem it found, each with its place in the
-//! file. It changes nothing, runs nothing and touches no file but that one. Programs and directories are not looked for:
-//! they may appear later, and each start of the worker checks them.
+//! [`Config::load`] reads one TOML file and returns a [`Config`] whose paths are absolute, whose numbers are inside
+//! their documented bounds and whose texts are safe where they are used; or every problem it found, each with its place
+//! in the file. It changes nothing, runs nothing and touches no file but that one. Programs and directories are not
+//! looked for: they may appear later, and each start of the worker checks them.
 
 mod checks;
 pub(crate) mod file;

@@ -1,8 +1,9 @@
 //! From TOML to checked values, key by key, collecting every problem instead of stopping at the first.
 //!
-//! A [`Reader`] hands out values of the type that the table of keys promises. Where a value is missing the key's default
-//! takes its place; where it is wrong a problem is noted and the default takes its place too, so that the rest can still be
-//! checked. Whoever uses a reader asks for its problems in the end. It knows no file and no meaning of any key.
+//! A [`Reader`] hands out values of the type that the table of keys promises. Where a value is missing the key's
+//! default takes its place; where it is wrong a problem is noted and the default takes its place too, so that the rest
+//! can still be checked. Whoever uses a reader asks for its problems in the end. It knows no file and no meaning of any
+//! key.
 
 use std::time::Duration;
 

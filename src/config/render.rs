@@ -1,7 +1,7 @@
 //! The effective config as TOML: every key with the value that counts, defaults included.
 //!
-//! What comes out means the same when it is read again, wherever it is put. Secrets are shown by name; their values never
-//! enter a config. Keys without a value are left out, since TOML can't say "none".
+//! What comes out means the same when it is read again, wherever it is put. Secrets are shown by name; their values
+//! never enter a config. Keys without a value are left out, since TOML can't say "none".
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,12 +1,12 @@
 //! Times as decimal seconds, read and shown exactly.
 //!
-//! Reading digits instead of a floating-point number keeps 0.1 what it says and leaves the conversion tables for floats,
-//! some 25 KB, out of the binary.
+//! Reading digits instead of a floating-point number keeps 0.1 what it says and leaves the conversion tables for
+//! floats, some 25 KB, out of the binary.
 
 use std::time::Duration;
 
-/// The time that a TOML number without underscores says in seconds; what is finer than a nanosecond is cut off. `None` for
-/// what is negative, no number, or longer than 500 years.
+/// The time that a TOML number without underscores says in seconds; what is finer than a nanosecond is cut off. `None`
+/// for what is negative, no number, or longer than 500 years.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));

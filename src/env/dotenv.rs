@@ -3,8 +3,8 @@
 //! - Blank lines and lines that start with `#` say nothing. LF and CRLF end a line; a byte order mark is skipped.
 //! - `NAME=value`, with or without `export` before it and spaces around `=`. A name is a letter or `_`, then letters,
 //!   digits, `_`, `.` and `-`.
-//! - `'…'` is taken as it is. In `"…"`, `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; any other backslash stays. Both may
-//!   span lines; after the closing quote only a comment may follow.
+//! - `'…'` is taken as it is. In `"…"`, `\n`, `\r`, `\t`, `\"`, `\\` and `\$` are escapes; any other backslash stays.
+//!   Both may span lines; after the closing quote only a comment may follow.
 //! - Anything else runs to the end of the line or to a `#` after a space, without the spaces around it.
 //! - `$NAME` is not replaced: what is written is what the worker gets. Of two lines with one name the last counts.
 

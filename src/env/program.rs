@@ -1,8 +1,9 @@
 //! Finding the worker's program before it is started.
 //!
-//! A bare name is looked for in the PATH that the worker will have; a name with a slash starts from the worker's directory.
-//! The current directory is never searched: empty and relative entries of PATH are skipped, so that what lies about in
-//! some directory is not run by accident. The answer is a hint of the moment; what counts in the end is what exec says.
+//! A bare name is looked for in the PATH that the worker will have; a name with a slash starts from the worker's
+//! directory. The current directory is never searched: empty and relative entries of PATH are skipped, so that what
+//! lies about in some directory is not run by accident. The answer is a hint of the moment; what counts in the end is
+//! what exec says.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
