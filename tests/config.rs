@@ -570,3 +570,11 @@ fn a_relative_path_to_the_config_becomes_absolute() {
     let found = problems(Config::load_with_home(manifest, Some(OsStr::new(HOME))));
     assert!(found.iter().any(|problem| problem.contains("unknown key package")), "{found:?}");
 }
+
+#[test]
+fn the_example_loads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/inngest-bun/worker-supervisor.toml");
+    if let Err(error) = load_at(&path) {
+        panic!("{error}");
+    }
+}
