@@ -264,3 +264,55 @@ fn scene_writes_a_configuration_that_parses() {
     assert_eq!(config["command"].as_array().and_then(|words| words.last()?.as_str()), Some("a \"b\"\\ \u{1b}"));
     assert_eq!(config["env"]["KEY"].as_str(), Some("value"));
 }
+
+/// The fixture in the place of the supervisor, with the scene's environment.
+fn stand_in(scene: &Scene, arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(worker_program());
+    let program = scene.program();
+    command.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    command.arg("--no-listen").arg("--report").arg(scene.file("report")).args(arguments);
+    command
+}
+
+#[test]
+fn supervisor_is_waited_for_by_its_log_and_stopped() {
+    let scene = Scene::new();
+    let line = "2026-11-24T06:00:00.123Z INFO ready pid=4711 after_ms=12 program=\"a b\"";
+    let supervisor = scene.start_with(&mut stand_in(&scene, &["--stderr-line", line]));
+    assert_eq!(supervisor.wait_ready(), 4711);
+    let ready = supervisor.wait_for_log(support::words::READY);
+    assert_eq!(support::words::field(&ready, "program"), Some("a b"));
+    assert_eq!(support::words::field(&ready, "ms"), None);
+    assert_eq!(supervisor.worker_pid(), supervisor.pid());
+    assert_eq!(supervisor.stop(), 0);
+    scene.wait_until_nothing_is_left();
+}
+
+#[test]
+fn scene_ends_what_its_supervisor_leaves() {
+    let scene = Scene::new();
+    let supervisor = scene.start_with(&mut stand_in(&scene, &["--fork-child"]));
+    let descendant = scene.wait_for_events("descendant", 1)[0].pid();
+    supervisor.kill();
+    assert!(process_alive(descendant));
+    drop(supervisor);
+    drop(scene);
+    assert!(!process_alive(descendant));
+}
+
+#[test]
+#[should_panic(expected = "outlived an orderly stop")]
+fn worker_that_outlives_an_orderly_stop_fails_the_test() {
+    let scene = Scene::new();
+    // Forgotten, so that nobody but the scene ends it.
+    std::mem::forget(scene.start_with(&mut stand_in(&scene, &[])));
+    scene.wait_for_events("start", 1);
+    let supervisor = scene.start_with(&mut stand_in(&scene, &["--exit-after", "0"]));
+    assert_eq!(supervisor.wait_exit(), 0);
+}
+
+#[test]
+#[should_panic(expected = "this never came: a miracle")]
+fn wait_that_fails_says_what_never_came() {
+    wait_until("a miracle", Duration::from_millis(10), || false);
+}
