@@ -282,7 +282,7 @@ fn supervisor_is_waited_for_by_its_log_and_stopped() {
     assert_eq!(supervisor.wait_ready(), 4711);
     let ready = supervisor.wait_for_log(support::words::READY);
     assert_eq!(support::words::field(&ready, "program"), Some("a b"));
-    assert_eq!(support::words::field(&ready, "ms"), None);
+    assert_eq!(support::words::field(&ready, "ms"), None, "a key is a whole word");
     assert_eq!(supervisor.worker_pid(), supervisor.pid());
     assert_eq!(supervisor.stop(), 0);
     scene.wait_until_nothing_is_left();
