@@ -54,13 +54,13 @@ use std::os::fd::AsRawFd;
 /// The system's own implementations, under the names that portable code uses.
 mod sys {
     #[cfg(target_os = "freebsd")]
-    pub(crate) use crate::freebsd::{Pin, Processes};
+    pub(crate) use crate::freebsd::Processes;
     #[cfg(any(target_os = "macos", target_os = "freebsd"))]
-    pub(crate) use crate::kqueue::{Bell, Signals};
+    pub(crate) use crate::kqueue::{Bell, Pin, Signals};
     #[cfg(target_os = "linux")]
     pub(crate) use crate::linux::{Bell, Pin, Processes, Signals};
     #[cfg(target_os = "macos")]
-    pub(crate) use crate::macos::{Pin, Processes};
+    pub(crate) use crate::macos::Processes;
 }
 
 pub use crate::files::{Pipe, open_log, pipe_from_helper, pipe_to_helper};

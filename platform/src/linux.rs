@@ -130,9 +130,15 @@ impl PinProcess for Pin {
             }
             return signal::send(identity.pid.as_raw(), signal);
         };
+        // A zombie takes signals too, and here it counts as gone.
+        if has_exited(pidfd) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
         let none = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: a null siginfo is allowed and means "as kill(2)"; the other arguments are integers.
-        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), none, 0) };
+        let sent = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.to_nix() as libc::c_int, none, 0)
+        };
         if sent == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use nix::sys::stat::{Mode, umask};
 
 /// The descriptors wanted, for the supervisor and for the worker that inherits the limit. launchd gives 256.
-const OPEN_FILES_WANTED: u64 = 10_240;
+const OPEN_FILES_WANTED: libc::rlim_t = 10_240;
 
 /// Descriptors from here on are nobody's business but ours.
 const FIRST_INHERITED_FD: RawFd = 3;
@@ -79,12 +79,12 @@ fn raise_open_files() -> io::Result<()> {
 
 /// macOS reports an unlimited hard limit and refuses a soft one above kern.maxfilesperproc.
 #[cfg(target_os = "macos")]
-fn open_files_max() -> u64 {
+fn open_files_max() -> libc::rlim_t {
     crate::macos::files_per_process_max().unwrap_or(OPEN_FILES_WANTED)
 }
 
 #[cfg(not(target_os = "macos"))]
-fn open_files_max() -> u64 {
+fn open_files_max() -> libc::rlim_t {
     OPEN_FILES_WANTED
 }
 

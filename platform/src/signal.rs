@@ -68,11 +68,7 @@ impl SendSignal {
         self.to_nix().as_str()
     }
 
-    pub(crate) fn number(self) -> i32 {
-        self.to_nix() as i32
-    }
-
-    fn to_nix(self) -> nix::sys::signal::Signal {
+    pub(crate) fn to_nix(self) -> nix::sys::signal::Signal {
         use nix::sys::signal::Signal as Nix;
         match self {
             SendSignal::Term => Nix::SIGTERM,

@@ -1,1 +1,251 @@
+//! Owners of a port on macOS, through libproc: the descriptors of a process, then each socket among them.
+//! Only processes of the same user can be looked into (all, for root), so another user's socket is nobody's here. The
+//! asked-for group is looked at first, and the machine only when it does not listen where connections go: that the
+//! stranger listens there as well was ruled out by the check of the port right before the start.
+//! All descriptors of a process are read into one buffer; a process with more than fit shows its lowest ones.
 
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::{MaybeUninit, offset_of, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
+use crate::effective_user_id;
+use crate::process::{Pid, group_of};
+
+/// The most descriptors of one process that are looked at: a buffer of 128 KiB.
+const PROCESS_DESCRIPTORS_MAX: usize = 16 * 1024;
+
+// Of bsd/sys/proc_info.h, where libc does not name them.
+const PROC_ALL_PIDS: u32 = 1;
+const PROC_PGRP_ONLY: u32 = 2;
+const PROC_UID_ONLY: u32 = 4;
+const PROC_PIDFDSOCKETINFO: c_int = 3;
+const SOCKINFO_TCP: c_int = 2;
+const TSI_S_LISTEN: c_int = 1;
+const INI_IPV4: u8 = 1;
+const INI_IPV6: u8 = 2;
+
+/// `struct in_sockinfo` of bsd/sys/proc_info.h.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct InSockInfo {
+    foreign_port: c_int,
+    /// In network order.
+    local_port: c_int,
+    generation: u64,
+    flags: u32,
+    flow: u32,
+    /// INI_IPV4, INI_IPV6, or both for a dual-stack socket.
+    version: u8,
+    ttl: u8,
+    reserved: u32,
+    foreign_addr: [u8; 16],
+    /// An IPv4 address in the last four bytes, or an IPv6 address.
+    local_addr: [u8; 16],
+    v4_tos: u8,
+    v6_hop_limit: u8,
+    v6_checksum: c_int,
+    v6_interface: u16,
+    v6_hops: i16,
+}
+
+/// `struct tcp_sockinfo` of bsd/sys/proc_info.h.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct TcpSockInfo {
+    internet: InSockInfo,
+    state: c_int,
+    timers: [c_int; 4],
+    segment_bytes_max: c_int,
+    flags: u32,
+    reserved: u32,
+    control_block: u64,
+}
+
+/// `struct socket_fdinfo` of bsd/sys/proc_info.h: `proc_fileinfo`, then `socket_info` up to its union.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SocketFdInfo {
+    /// `struct proc_fileinfo`: 4 + 4 + 8 + 4 + 4 bytes.
+    file: [u64; 3],
+    /// `struct vinfo_stat`.
+    stat: [u64; 17],
+    /// An opaque value that is the same wherever the socket is open.
+    socket: u64,
+    control_block: u64,
+    kind_type: c_int,
+    protocol: c_int,
+    family: c_int,
+    /// Options, linger, state, three queue lengths, timeout and error.
+    shorts: [i16; 8],
+    out_of_band: u32,
+    /// `struct sockbuf_info`, receiving.
+    receiving: [u32; 6],
+    /// `struct sockbuf_info`, sending.
+    sending: [u32; 6],
+    /// Which member of the union is filled.
+    kind: c_int,
+    reserved: u32,
+    /// The union; its longest member, `un_sockinfo`, has 528 bytes.
+    protocol_info: Union,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Union {
+    tcp: TcpSockInfo,
+    bytes: [u64; 66],
+}
+
+// The layout that XNU's headers give on both of its 64-bit architectures.
+const _: () = {
+    assert!(size_of::<InSockInfo>() == 80);
+    assert!(offset_of!(InSockInfo, version) == 24 && offset_of!(InSockInfo, local_addr) == 48);
+    assert!(size_of::<TcpSockInfo>() == 120 && offset_of!(TcpSockInfo, state) == 80);
+    assert!(offset_of!(SocketFdInfo, socket) == 160 && offset_of!(SocketFdInfo, kind) == 256);
+    assert!(offset_of!(SocketFdInfo, protocol_info) == 264 && size_of::<SocketFdInfo>() == 792);
+    assert!(size_of::<libc::proc_fdinfo>() == 8);
+};
+
+/// One listening socket and a process that has it open.
+#[derive(Clone, Copy)]
+struct Open {
+    place: Listener,
+    socket: u64,
+    pid: Pid,
+}
+
+pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
+    let mut sockets = Scan::new().all(&visible_processes()?, addr.port());
+    keep_in_the_way(&mut sockets, addr, |open| open.place);
+    Ok(sockets.into_iter().map(|open| open.pid).collect())
+}
+
+pub(crate) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
+    let mut scan = Scan::new();
+    if reaches(scan.all(&[group], addr.port()), addr) {
+        return Ok(Ownership::Own);
+    }
+    let members = pids(PROC_PGRP_ONLY, group.as_raw().cast_unsigned())?;
+    if reaches(scan.all(&members, addr.port()), addr) {
+        return Ok(Ownership::Own);
+    }
+    let mut sockets = scan.all(&visible_processes()?, addr.port());
+    keep_reached(&mut sockets, addr, |open| open.place);
+    Ok(judge(&sockets, |pid| group_of(pid) == Some(group.as_raw())))
+}
+
+fn reaches(mut sockets: Vec<Open>, addr: SocketAddr) -> bool {
+    keep_reached(&mut sockets, addr, |open| open.place);
+    !sockets.is_empty()
+}
+
+/// Whose the reached sockets are: each must be open in a process of ours.
+fn judge(sockets: &[Open], ours: impl Fn(Pid) -> bool) -> Ownership {
+    if sockets.is_empty() {
+        return Ownership::Unknown;
+    }
+    let explained: Vec<u64> = sockets.iter().filter(|open| ours(open.pid)).map(|open| open.socket).collect();
+    let unexplained = sockets.iter().filter(|open| !explained.contains(&open.socket));
+    let mut strangers: Vec<Pid> = unexplained.map(|open| open.pid).collect();
+    strangers.sort_unstable();
+    strangers.dedup();
+    if strangers.is_empty() { Ownership::Own } else { Ownership::Stranger(strangers) }
+}
+
+/// The processes that may be looked into.
+fn visible_processes() -> io::Result<Vec<Pid>> {
+    match effective_user_id() {
+        0 => pids(PROC_ALL_PIDS, 0),
+        user => pids(PROC_UID_ONLY, user),
+    }
+}
+
+fn pids(which: u32, argument: u32) -> io::Result<Vec<Pid>> {
+    let mut raw = vec![0_i32; PROCESSES_MAX];
+    let size = size_of_val(raw.as_slice()) as c_int;
+    // SAFETY: the kernel writes at most `size` bytes, which `raw` has.
+    let written = unsafe { libc::proc_listpids(which, argument, raw.as_mut_ptr().cast::<c_void>(), size) };
+    if written < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    raw.truncate(written.cast_unsigned() as usize / size_of::<i32>());
+    Ok(raw.into_iter().filter_map(Pid::new).collect())
+}
+
+/// One look at some processes: its buffer, and how many descriptors it may still look at.
+struct Scan {
+    descriptors: Vec<libc::proc_fdinfo>,
+    budget: usize,
+}
+
+impl Scan {
+    fn new() -> Scan {
+        let empty = libc::proc_fdinfo { proc_fd: 0, proc_fdtype: 0 };
+        Scan { descriptors: vec![empty; PROCESS_DESCRIPTORS_MAX], budget: DESCRIPTORS_MAX }
+    }
+
+    /// Every listening socket on `port` of these processes; none of those that have gone or may not be looked into.
+    fn all(&mut self, pids: &[Pid], port: u16) -> Vec<Open> {
+        let mut found = Vec::new();
+        for &pid in pids {
+            let count = self.list(pid);
+            for descriptor in &self.descriptors[..count] {
+                if descriptor.proc_fdtype != libc::PROX_FDTYPE_SOCKET.cast_unsigned() {
+                    continue;
+                }
+                if self.budget == 0 || found.len() == LISTENERS_MAX {
+                    return found;
+                }
+                self.budget -= 1;
+                found.extend(listener(pid, descriptor.proc_fd).filter(|open| open.place.addr.port() == port));
+            }
+        }
+        found
+    }
+
+    /// Reads the descriptors of a process into the buffer, and returns how many there are.
+    fn list(&mut self, pid: Pid) -> usize {
+        let size = size_of_val(self.descriptors.as_slice()) as c_int;
+        let buffer = self.descriptors.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the kernel writes at most `size` bytes, which the buffer has; proc_fdinfo is two integers.
+        let written = unsafe { libc::proc_pidinfo(pid.as_raw(), libc::PROC_PIDLISTFDS, 0, buffer, size) };
+        usize::try_from(written).unwrap_or(0) / size_of::<libc::proc_fdinfo>()
+    }
+}
+
+/// A descriptor, if it is a listening TCP socket.
+fn listener(pid: Pid, fd: c_int) -> Option<Open> {
+    let mut info = MaybeUninit::<SocketFdInfo>::zeroed();
+    let size = size_of::<SocketFdInfo>() as c_int;
+    let out = info.as_mut_ptr().cast::<c_void>();
+    // SAFETY: the kernel writes at most `size` bytes, the size of `info`.
+    let written = unsafe { libc::proc_pidfdinfo(pid.as_raw(), fd, PROC_PIDFDSOCKETINFO, out, size) };
+    if written != size {
+        return None;
+    }
+    // SAFETY: zeroed and then filled; the structure holds integers only, for which every value is valid.
+    let info = unsafe { info.assume_init() };
+    if info.kind != SOCKINFO_TCP {
+        return None;
+    }
+    // SAFETY: as above, every member of the union is made of integers; `kind` says that this is the one.
+    let tcp = unsafe { info.protocol_info.tcp };
+    if tcp.state != TSI_S_LISTEN {
+        return None;
+    }
+    Some(Open { place: place(&tcp.internet), socket: info.socket, pid })
+}
+
+/// A dual-stack socket counts as IPv6.
+fn place(internet: &InSockInfo) -> Listener {
+    let port = u16::from_be(internet.local_port as u16);
+    let octets = internet.local_addr;
+    let addr = if internet.version & INI_IPV6 != 0 {
+        SocketAddr::from((Ipv6Addr::from(octets), port))
+    } else {
+        SocketAddr::from((Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]), port))
+    };
+    Listener { addr, dual_stack: internet.version & INI_IPV4 != 0 }
+}
