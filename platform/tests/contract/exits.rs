@@ -1,0 +1,195 @@
+//! Bells, reaping, groups and pinned processes.
+
+use worker_supervisor_platform::{
+    Bell, ExitBell, ExitStatus, Peeked, Pid, Pinned, Reaped, SendSignal, describe, identify, peek, reap, signal,
+    signal_group,
+};
+
+use crate::support::{Ears, Helper, eventually, open_descriptors, reap_soon};
+
+crate::tests![
+    a_bell_hung_before_the_exit_rings,
+    a_bell_hung_after_the_exit_has_rung,
+    a_bell_rings_for_a_process_that_is_not_our_child,
+    a_thousand_quick_children_lose_no_exit,
+    peeking_does_not_reap,
+    what_ended_a_process_is_told,
+    a_group_of_zombies_has_nobody_to_kill,
+    a_group_is_killed_before_its_leader_is_reaped,
+    a_pinned_process_is_signalled_until_it_has_gone,
+    a_pinned_process_that_leads_no_group_keeps_its_group_safe,
+    a_zombie_has_no_identity,
+    a_process_is_described_by_program_and_user,
+    descriptors_are_back_where_they_were,
+    #[cfg(target_os = "linux")]
+    an_exit_that_cannot_be_reaped_yet_is_not_yet,
+];
+
+fn a_bell_hung_before_the_exit_rings() {
+    let mut helper = Helper::start("wait", &[]);
+    assert_eq!(helper.line(), "ready");
+    let mut bell = Bell::hang(helper.pid).expect("a bell");
+    let mut ears = Ears::new();
+    ears.hear(&bell);
+    assert!(!bell.has_rung());
+    assert_eq!(reap(helper.pid).expect("reap"), Reaped::NotYet);
+    assert!(signal(helper.pid, SendSignal::Term).expect("sent"));
+    ears.wait("the bell", || bell.has_rung().then_some(()));
+    assert!(bell.has_rung(), "once true, always true");
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number: libc::SIGTERM, core: false });
+}
+
+fn a_bell_hung_after_the_exit_has_rung() {
+    let helper = Helper::start("exit", &["3"]);
+    eventually("the exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
+    let mut bell = Bell::hang(helper.pid).expect("a bell");
+    assert!(bell.has_rung());
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Code(3));
+}
+
+fn a_bell_rings_for_a_process_that_is_not_our_child() {
+    let mut helper = Helper::start("leave-a-child", &[]);
+    let grandchild = Pid::new(helper.line().parse().expect("a pid")).expect("above 1");
+    let mut bell = Bell::hang(grandchild).expect("a bell");
+    let mut ears = Ears::new();
+    ears.hear(&bell);
+    assert!(!bell.has_rung());
+    assert!(signal(grandchild, SendSignal::Kill).expect("sent"));
+    ears.wait("the bell", || bell.has_rung().then_some(()));
+    assert_eq!(reap(grandchild).expect("reap"), Reaped::NotAChild);
+    assert_eq!(peek(grandchild).expect("peek"), Peeked::NotAChild);
+}
+
+fn a_thousand_quick_children_lose_no_exit() {
+    let mut ears = Ears::new();
+    for round in 0..1000_u32 {
+        let code = round % 256;
+        let helper = Helper::start("exit", &[&code.to_string()]);
+        let mut bell = Bell::hang(helper.pid).expect("a bell");
+        ears.hear(&bell);
+        ears.wait("the bell", || bell.has_rung().then_some(()));
+        ears.forget(&bell);
+        assert_eq!(reap_soon(helper.pid), ExitStatus::Code(code.cast_signed()), "round {round}");
+    }
+}
+
+fn peeking_does_not_reap() {
+    let helper = Helper::start("exit", &["0"]);
+    eventually("the exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
+    assert_eq!(peek(helper.pid).expect("peek"), Peeked::Exited);
+    assert_eq!(reap(helper.pid).expect("reap"), Reaped::Exit(ExitStatus::Code(0)));
+    assert_eq!(reap(helper.pid).expect("reap"), Reaped::NotAChild);
+    assert_eq!(peek(helper.pid).expect("peek"), Peeked::NotAChild);
+    assert!(!signal(helper.pid, SendSignal::Term).expect("no error"), "nobody has the pid now");
+}
+
+fn what_ended_a_process_is_told() {
+    for (sent, number) in [
+        (SendSignal::Term, libc::SIGTERM),
+        (SendSignal::Int, libc::SIGINT),
+        (SendSignal::Hup, libc::SIGHUP),
+        (SendSignal::Kill, libc::SIGKILL),
+    ] {
+        let mut helper = Helper::start("wait", &[]);
+        assert_eq!(helper.line(), "ready");
+        signal(helper.pid, sent).expect("sent");
+        assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number, core: false });
+    }
+}
+
+fn a_group_of_zombies_has_nobody_to_kill() {
+    let helper = Helper::start("exit", &["5"]);
+    eventually("the exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
+    // True on Linux, where a zombie counts; false on XNU (EPERM). An error nowhere.
+    signal_group(helper.pid, SendSignal::Kill).expect("no error");
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Code(5));
+    assert!(!signal_group(helper.pid, SendSignal::Kill).expect("no error"), "the group is gone");
+}
+
+fn a_group_is_killed_before_its_leader_is_reaped() {
+    let mut helper = Helper::start("leave-a-child", &[]);
+    let left = Pid::new(helper.line().parse().expect("a pid")).expect("above 1");
+    eventually("the leader's exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
+    let pinned = Pinned::open(left).expect("no error").expect("the child outlives its parent");
+    assert!(signal_group(helper.pid, SendSignal::Kill).expect("sent"));
+    eventually("the end of what was left", || (!pinned.is_alive()).then_some(()));
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Code(0));
+}
+
+fn a_pinned_process_is_signalled_until_it_has_gone() {
+    let mut helper = Helper::start("wait", &[]);
+    assert_eq!(helper.line(), "ready");
+    let pinned = Pinned::open(helper.pid).expect("no error").expect("it lives");
+    assert_eq!(Some(pinned.identity()), identify(helper.pid).expect("no error").as_ref());
+    assert!(pinned.is_alive());
+    assert!(pinned.signal_group(SendSignal::Cont).expect("sent"));
+    assert!(pinned.signal(SendSignal::Term).expect("sent"));
+    eventually("its end", || (!pinned.is_alive()).then_some(()));
+    // A zombie already counts as gone.
+    assert!(!pinned.signal(SendSignal::Kill).expect("no error"));
+    assert!(!pinned.signal_group(SendSignal::Kill).expect("no error"));
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number: libc::SIGTERM, core: false });
+    assert!(!pinned.signal(SendSignal::Kill).expect("no error"));
+    assert!(Pinned::open(helper.pid).expect("no error").is_none());
+}
+
+fn a_pinned_process_that_leads_no_group_keeps_its_group_safe() {
+    let mut helper = Helper::start("leave-a-child", &[]);
+    let left = Pid::new(helper.line().parse().expect("a pid")).expect("above 1");
+    let pinned = Pinned::open(left).expect("no error").expect("it lives");
+    assert!(!pinned.signal_group(SendSignal::Kill).expect("no error"));
+    assert!(pinned.is_alive());
+    assert!(pinned.signal(SendSignal::Kill).expect("sent"));
+    eventually("its end", || (!pinned.is_alive()).then_some(()));
+}
+
+fn a_zombie_has_no_identity() {
+    let helper = Helper::start("exit", &["0"]);
+    eventually("the exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
+    assert_eq!(identify(helper.pid).expect("no error"), None);
+    assert!(Pinned::open(helper.pid).expect("no error").is_none());
+}
+
+fn a_process_is_described_by_program_and_user() {
+    let mut helper = Helper::start("wait", &[]);
+    assert_eq!(helper.line(), "ready");
+    let info = describe(helper.pid);
+    let program = std::env::current_exe().expect("our own path").canonicalize().expect("a real path");
+    assert_eq!(info.program, program.to_string_lossy());
+    assert_eq!(info.user, describe(Pid::new(std::process::id().cast_signed()).expect("above 1")).user);
+    assert_ne!(info.user, "?");
+}
+
+fn descriptors_are_back_where_they_were() {
+    let before = open_descriptors();
+    for _ in 0..20 {
+        let helper = Helper::start("exit", &["0"]);
+        let mut bell = Bell::hang(helper.pid).expect("a bell");
+        let pinned = Pinned::open(helper.pid);
+        eventually("the bell", || bell.has_rung().then_some(()));
+        drop(pinned);
+        reap_soon(helper.pid);
+    }
+    assert_eq!(open_descriptors(), before);
+}
+
+/// Linux shows with a tracer what other kernels do by themselves.
+#[cfg(target_os = "linux")]
+fn an_exit_that_cannot_be_reaped_yet_is_not_yet() {
+    let mut helper = Helper::start("wait", &[]);
+    assert_eq!(helper.line(), "ready");
+    let mut tracer = Helper::start("trace", &[&helper.pid.to_string()]);
+    if tracer.line() != "tracing" {
+        eprintln!("tracing is not allowed here");
+        return;
+    }
+    let mut bell = Bell::hang(helper.pid).expect("a bell");
+    let mut ears = Ears::new();
+    ears.hear(&bell);
+    signal(helper.pid, SendSignal::Kill).expect("sent");
+    ears.wait("the bell", || bell.has_rung().then_some(()));
+    assert_eq!(peek(helper.pid).expect("peek"), Peeked::NotYet);
+    assert_eq!(reap(helper.pid).expect("reap"), Reaped::NotYet);
+    drop(tracer);
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number: libc::SIGKILL, core: false });
+}

@@ -1,0 +1,101 @@
+//! Opening logs.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+
+use worker_supervisor_platform::{effective_user_id, open_log};
+
+use crate::support::{TempDir, open_descriptors};
+
+crate::tests![
+    a_log_is_private_and_only_appended_to,
+    a_link_to_our_own_file_is_followed,
+    a_device_is_accepted_and_stays_blocking,
+    a_fifo_is_refused_at_once_with_and_without_a_reader,
+    directories_and_sockets_are_refused_by_name,
+    another_users_file_is_refused,
+    a_refused_log_leaves_no_descriptor_open,
+];
+
+fn status_flags(file: &File) -> i32 {
+    // SAFETY: only asks about a descriptor that is ours.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) }
+}
+
+fn a_log_is_private_and_only_appended_to() {
+    let dir = TempDir::new();
+    let path = dir.file("log");
+    let mut first = open_log(&path).expect("a log");
+    let mut second = open_log(&path).expect("the same log");
+    first.write_all(b"1").expect("written");
+    second.write_all(b"2").expect("written");
+    first.write_all(b"3").expect("written");
+    assert_eq!(std::fs::read(&path).expect("read"), b"123");
+    assert_eq!(std::fs::metadata(&path).expect("its mode").mode() & 0o777, 0o600);
+    assert_eq!(status_flags(&first) & (libc::O_APPEND | libc::O_NONBLOCK), libc::O_APPEND);
+    // SAFETY: only asks about a descriptor that is ours.
+    assert_eq!(unsafe { libc::fcntl(first.as_raw_fd(), libc::F_GETFD) }, libc::FD_CLOEXEC);
+}
+
+fn a_link_to_our_own_file_is_followed() {
+    let dir = TempDir::new();
+    std::fs::write(dir.file("real"), "a").expect("written");
+    std::os::unix::fs::symlink(dir.file("real"), dir.file("link")).expect("a link");
+    open_log(&dir.file("link")).expect("a log").write_all(b"b").expect("written");
+    assert_eq!(std::fs::read(dir.file("real")).expect("read"), b"ab");
+}
+
+fn a_device_is_accepted_and_stays_blocking() {
+    let mut null = open_log("/dev/null".as_ref()).expect("/dev/null is a log");
+    null.write_all(b"gone").expect("written");
+    assert_eq!(status_flags(&null) & libc::O_NONBLOCK, 0);
+}
+
+fn a_fifo_is_refused_at_once_with_and_without_a_reader() {
+    let dir = TempDir::new();
+    let path = dir.file("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let refusal = || open_log(&path).expect_err("no log").to_string();
+    assert_eq!(refusal(), "is a FIFO, not a regular file");
+    // Both ends in one: opening it never blocks.
+    let _reader = File::options().read(true).write(true).open(&path).expect("a reader");
+    assert_eq!(refusal(), "is a FIFO, not a regular file");
+}
+
+fn directories_and_sockets_are_refused_by_name() {
+    let dir = TempDir::new();
+    assert_eq!(open_log(dir.path()).expect_err("no log").to_string(), "is a directory, not a regular file");
+    let path = dir.file("socket");
+    let _listener = UnixListener::bind(&path).expect("a socket");
+    assert_eq!(open_log(&path).expect_err("no log").to_string(), "is a socket, not a regular file");
+    let missing = open_log(&dir.file("missing/log")).expect_err("no directory");
+    assert_eq!(missing.kind(), std::io::ErrorKind::NotFound);
+}
+
+/// Only root can make one that it may also write.
+fn another_users_file_is_refused() {
+    if effective_user_id() != 0 {
+        return;
+    }
+    let dir = TempDir::new();
+    let path = dir.file("theirs");
+    std::fs::write(&path, "").expect("written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).expect("its mode");
+    std::os::unix::fs::chown(&path, Some(12_345), None).expect("given away");
+    std::os::unix::fs::symlink(&path, dir.file("link")).expect("a link");
+    for name in ["theirs", "link"] {
+        assert_eq!(open_log(&dir.file(name)).expect_err("no log").to_string(), "belongs to user 12345, not to us");
+    }
+}
+
+fn a_refused_log_leaves_no_descriptor_open() {
+    let dir = TempDir::new();
+    let before = open_descriptors();
+    for _ in 0..10 {
+        open_log(dir.path()).expect_err("no log");
+    }
+    assert_eq!(open_descriptors(), before);
+}

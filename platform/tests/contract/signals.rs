@@ -1,0 +1,89 @@
+//! The queue of signals.
+
+use nix::sys::signal::{SigHandler, SigSet, Signal as Nix, raise};
+use worker_supervisor_platform::{ExitStatus, Signal, SignalQueue, Signals, prepare_process};
+
+use crate::support::{Ears, Helper, eventually, reap_soon};
+
+crate::tests![
+    a_signal_sent_before_the_queue_exists_is_queued_once,
+    a_signal_sent_later_wakes_the_poll_each_time,
+    several_signals_are_all_told,
+    equal_signals_merge_and_none_is_lost,
+    children_that_the_parent_ignored_are_reported_again,
+    a_queued_signal_does_not_act_on_the_process,
+];
+
+fn everything(signals: &mut Signals) -> Vec<Signal> {
+    std::iter::from_fn(|| signals.next().expect("the queue")).collect()
+}
+
+fn a_signal_sent_before_the_queue_exists_is_queued_once() {
+    let mut mask = SigSet::empty();
+    mask.add(Nix::SIGTERM);
+    mask.thread_block().expect("blocked");
+    raise(Nix::SIGTERM).expect("raised");
+    let mut signals = Signals::open().expect("a queue");
+    let mut ears = Ears::new();
+    ears.hear(&signals);
+    // The poll wakes for it, too: what came first is not asked before.
+    let mut woken = false;
+    let found = ears.wait("a wake for the earlier signal", || {
+        if std::mem::replace(&mut woken, true) { signals.next().expect("the queue") } else { None }
+    });
+    assert_eq!(found, Signal::Term);
+    assert_eq!(everything(&mut signals), []);
+}
+
+fn a_signal_sent_later_wakes_the_poll_each_time() {
+    let mut signals = Signals::open().expect("a queue");
+    let mut ears = Ears::new();
+    ears.hear(&signals);
+    for (sent, expected) in [(Nix::SIGTERM, Signal::Term), (Nix::SIGUSR1, Signal::Usr1), (Nix::SIGTERM, Signal::Term)] {
+        assert_eq!(everything(&mut signals), []);
+        raise(sent).expect("raised");
+        assert_eq!(ears.wait("the signal", || signals.next().expect("the queue")), expected);
+    }
+}
+
+fn several_signals_are_all_told() {
+    let mut signals = Signals::open().expect("a queue");
+    for sent in [Nix::SIGTERM, Nix::SIGINT, Nix::SIGHUP, Nix::SIGUSR1] {
+        raise(sent).expect("raised");
+    }
+    let told = everything(&mut signals);
+    assert_eq!(told.len(), 4);
+    for expected in [Signal::Term, Signal::Int, Signal::Hup, Signal::Usr1] {
+        assert!(told.contains(&expected), "{expected:?} in {told:?}");
+    }
+}
+
+fn equal_signals_merge_and_none_is_lost() {
+    let mut signals = Signals::open().expect("a queue");
+    for _ in 0..10_000 {
+        raise(Nix::SIGHUP).expect("raised");
+    }
+    let told = everything(&mut signals);
+    assert_eq!(told, [Signal::Hup]);
+}
+
+fn children_that_the_parent_ignored_are_reported_again() {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { nix::sys::signal::signal(Nix::SIGCHLD, SigHandler::SigIgn) }.expect("ignored");
+    assert!(prepare_process().is_empty());
+    let mut signals = Signals::open().expect("a queue");
+    let mut ears = Ears::new();
+    ears.hear(&signals);
+    let helper = Helper::start("exit", &["7"]);
+    assert_eq!(ears.wait("SIGCHLD", || signals.next().expect("the queue")), Signal::Child);
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Code(7));
+}
+
+fn a_queued_signal_does_not_act_on_the_process() {
+    let mut signals = Signals::open().expect("a queue");
+    raise(Nix::SIGTERM).expect("raised");
+    assert_eq!(eventually("the signal", || signals.next().expect("the queue")), Signal::Term);
+    // Nor once the queue is gone: it has been taken.
+    drop(signals);
+    assert_eq!(reap_soon(Helper::start("exit", &["0"]).pid), ExitStatus::Code(0));
+}
