@@ -1,5 +1,6 @@
 //! Bells, reaping, groups and pinned processes.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use worker_supervisor_platform::{
     Bell, ExitBell, ExitStatus, Peeked, Pid, Pinned, Reaped, SendSignal, describe, identify, peek, reap, signal,
     signal_group,
@@ -21,6 +22,7 @@ crate::tests![
     a_zombie_has_no_identity,
     a_process_is_described_by_program_and_user,
     descriptors_are_back_where_they_were,
+    without_a_descriptor_a_bell_is_an_error_and_the_exit_is_still_told,
     #[cfg(target_os = "linux")]
     an_exit_that_cannot_be_reaped_yet_is_not_yet,
 ];
@@ -171,6 +173,15 @@ fn descriptors_are_back_where_they_were() {
         reap_soon(helper.pid);
     }
     assert_eq!(open_descriptors(), before);
+}
+
+fn without_a_descriptor_a_bell_is_an_error_and_the_exit_is_still_told() {
+    let helper = Helper::start("exit", &["4"]);
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, 3, hard).expect("lowered");
+    let refused = Bell::hang(helper.pid).expect_err("no descriptor is left");
+    assert_eq!(refused.raw_os_error(), Some(libc::EMFILE));
+    assert_eq!(reap_soon(helper.pid), ExitStatus::Code(4));
 }
 
 /// Linux shows with a tracer what other kernels do by themselves.

@@ -1,0 +1,98 @@
+//! What only Linux has: /proc, real-time signals, busy text files.
+#![cfg(target_os = "linux")]
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use worker_supervisor_platform::{
+    Command, ExitStatus, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap, spawn,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn own() -> Pid {
+    Pid::new(std::process::id().cast_signed()).expect("tests are not init")
+}
+
+fn start(program: &CStr, args: &[CString]) -> Result<Pid, SpawnError> {
+    let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+    let (stdin, stdout, stderr) = (null.as_fd(), null.as_fd(), null.as_fd());
+    spawn(&Command { program, args, env: &[], dir: Path::new("/"), stdin, stdout, stderr })
+}
+
+#[test]
+fn a_death_by_a_real_time_signal_is_told_and_reaped() {
+    let pid = start(c"/bin/sleep", &[c"sleep".to_owned(), c"60".to_owned()]).expect("spawned");
+    let number = libc::SIGRTMIN() + 1;
+    // SAFETY: a signal to a child of ours that has not been reaped.
+    assert_eq!(unsafe { libc::kill(pid.as_raw(), number) }, 0);
+    let limit_at = Instant::now() + LIMIT;
+    let reaped = loop {
+        match reap(pid).expect("reap") {
+            Reaped::NotYet => assert!(Instant::now() < limit_at, "never exited"),
+            reaped @ (Reaped::Exit(_) | Reaped::NotAChild) => break reaped,
+        }
+    };
+    assert_eq!(reaped, Reaped::Exit(ExitStatus::Signal { number, core: false }));
+}
+
+#[test]
+fn a_program_that_is_being_written_is_busy() {
+    let path = std::env::temp_dir().join(format!("platform-busy-{}", std::process::id()));
+    std::fs::copy("/bin/true", &path).expect("copied");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("its mode");
+    let writing = File::options().append(true).open(&path).expect("open for writing");
+    let program = CString::new(path.to_str().expect("a plain path")).expect("no NUL");
+    let error = start(&program, std::slice::from_ref(&program)).expect_err("busy");
+    drop(writing);
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(error.cause.raw_os_error(), Some(libc::ETXTBSY));
+}
+
+#[test]
+fn an_identity_is_the_boot_and_the_start_in_ticks() {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("boot_id");
+    let ticks = stat.rsplit_once(')').expect("a name").1.split_whitespace().nth(19).expect("field 22");
+    let identity = identify(own()).expect("no error").expect("alive");
+    assert_eq!(identity.started.as_str(), format!("{}/{ticks}", boot.trim()));
+}
+
+#[test]
+fn a_listener_is_found_among_many_connections_and_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listening");
+    let addr = listener.local_addr().expect("an address");
+    let connections: Vec<_> = (0..100)
+        .map(|_| {
+            let client = TcpStream::connect(addr).expect("connected");
+            (client, listener.accept().expect("accepted"))
+        })
+        .collect();
+    let null = File::open("/dev/null").expect("/dev/null");
+    let copies: Vec<_> = (0..500).map(|_| null.try_clone().expect("a copy")).collect();
+    // The last of all descriptors.
+    let again = listener.try_clone().expect("a copy");
+    drop(listener);
+    assert_eq!(holders(addr).expect("no error"), [own()]);
+    drop((connections, copies, again));
+}
+
+#[test]
+fn a_mapped_ipv6_listener_owns_the_ipv4_address() {
+    let Ok(listener) = TcpListener::bind("[::ffff:127.0.0.1]:0") else { return };
+    let addr = format!("127.0.0.1:{}", listener.local_addr().expect("an address").port()).parse().expect("an address");
+    assert_eq!(holders(addr).expect("no error"), [own()]);
+}
+
+#[test]
+fn a_group_that_does_not_exist_owns_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listening");
+    let addr = listener.local_addr().expect("an address");
+    let nobody = Pid::new(i32::MAX).expect("above 1");
+    assert_eq!(ownership(addr, nobody).expect("no error"), Ownership::Stranger(vec![own()]));
+}
