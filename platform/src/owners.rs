@@ -53,7 +53,7 @@ pub enum Ownership {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     pub(crate) addr: SocketAddr,
-    /// Whether an IPv6 wildcard socket takes IPv4 connections too. Linux does not tell: true there.
+    /// Whether an IPv6 wildcard socket takes IPv4 connections too; means nothing for other sockets.
     pub(crate) dual_stack: bool,
 }
 
