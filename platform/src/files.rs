@@ -12,8 +12,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::effective_user_id;
 
-/// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is judged.
-/// /dev/null and other character devices are accepted.
+/// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is
+/// judged. /dev/null and other character devices are accepted.
 ///
 /// # Errors
 /// What open(2) reports, or an error that says why the thing is no log: "is a FIFO, not a regular file".

@@ -1,6 +1,6 @@
-//! FreeBSD: processes through sysctl(3), KERN_PROC_PID and KERN_PROC_PATHNAME.
-//! Everything is told about every process, unless the administrator hides other users' (security.bsd.see_other_uids);
-//! then they do not exist. A kernel whose kinfo_proc has another size than the one compiled in is an error, not a guess.
+//! FreeBSD: processes through sysctl(3), KERN_PROC_PID and KERN_PROC_PATHNAME. Everything is told about every process,
+//! unless the administrator hides other users' (security.bsd.see_other_uids); then they do not exist. A kernel whose
+//! kinfo_proc has another size than the one compiled in is an error, not a guess.
 
 use std::ffi::{c_int, c_void};
 use std::io;

@@ -1,7 +1,7 @@
-//! macOS and FreeBSD: signals and exits through kqueue(2), and the pin that these systems allow.
-//! Each queue and each bell is a kqueue of its own, so that dropping it is all the deregistration there is, and events need
-//! no telling apart: a pid and a descriptor may be the same number. An inner kqueue that is left undrained does not wake
-//! its outer one again, hence everything is read until empty. No kqueue is inherited by a spawned process.
+//! macOS and FreeBSD: signals and exits through kqueue(2), and the pin that these systems allow. Each queue and each
+//! bell is a kqueue of its own, so that dropping it is all the deregistration there is, and events need no telling
+//! apart: a pid and a descriptor may be the same number. An inner kqueue that is left undrained does not wake its outer
+//! one again, hence everything is read until empty. No kqueue is inherited by a spawned process.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -155,8 +155,8 @@ impl ExitBell for Bell {
         watcher.add_pid(pid.as_raw(), kqueue::EventFilter::EVFILT_PROC, kqueue::FilterFlag::NOTE_EXIT)?;
         let rung = match watcher.watch() {
             Ok(()) => false,
-            // XNU answers so from the moment on that the exit begins (P_REF_DEAD is set in proc_prepareexit), which may be
-            // long before waitpid can reap: closing sockets takes time. The same for a pid that nobody has.
+            // XNU answers so from the moment on that the exit begins (P_REF_DEAD is set in proc_prepareexit), which may
+            // be long before waitpid can reap: closing sockets takes time. The same for a pid that nobody has.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => true,
             Err(error) => return Err(error),
         };

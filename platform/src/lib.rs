@@ -4,9 +4,9 @@
 //! The traits below are the contract; a system implements each once, and callers name the concrete types:
 //! - [`Signals`], a [`SignalQueue`]: one pollable descriptor that queues the signals sent to this process.
 //! - [`Bell`], an [`ExitBell`]: one pollable descriptor per process, which rings when that process exits.
-//! - `Processes`, a [`ProcessTable`](process::ProcessTable): what can be asked about any process by its pid.
-//! - `Pin`, a [`Pin`](process::PinProcess): as firm a hold on a process that is not our child as the system has.
-//! - `owners::sys::Sockets`: who listens on a TCP port.
+//! - `Processes`, a `ProcessTable` (`process.rs`): what can be asked about any process by its pid.
+//! - `Pin`, a `PinProcess` (`process.rs`): as firm a hold on a process that is not our child as the system has.
+//! - `holders` and `ownership` in a module of its own under `owners`: who listens on a TCP port.
 //!
 //! Everything else is written once, over POSIX. Any other system is a compile error, not a stub.
 //!
@@ -18,7 +18,7 @@
 //! SIGCHLD is a second wake, and merges: one may stand for many exits.
 //!
 //! Nothing here blocks, forks for its own needs, or starts a thread. The process is taken to have one thread:
-//! signal masks are set on the calling one, and [`spawn`] moves the working directory (under a lock, so that
+//! signal masks are set on the calling one, and [`spawn()`] moves the working directory (under a lock, so that
 //! tests may have more).
 //!
 //! # Kernel facts that shaped this

@@ -1,7 +1,7 @@
-//! Linux: signalfd, pidfd and /proc.
-//! The signals of the queue stay blocked for good, and are read from a descriptor; a spawned process gets an empty mask.
-//! pidfd (5.3 and newer) is both the bell and the pin; where it is missing the bell fails, and the pin falls back to
-//! comparing identities. /proc is read through fixed buffers, and a process that vanishes meanwhile is simply gone.
+//! Linux: signalfd, pidfd and /proc. The signals of the queue stay blocked for good, and are read from a descriptor; a
+//! spawned process gets an empty mask. pidfd (5.3 and newer) is both the bell and the pin; where it is missing the bell
+//! fails, and the pin falls back to comparing identities. /proc is read through fixed buffers, and a process that
+//! vanishes meanwhile is simply gone.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
-//! Whose TCP port it is: whether it is free, who listens on it, and whether those are ours.
-//! Only LISTEN sockets count, never a client that is connected to the port; a socket shared by two processes has two
-//! holders. The `listeners` crate tells one of them only, and reads whole socket tables into memory, hence this file.
-//! What a scan reads goes through one fixed buffer and named limits, and processes that vanish meanwhile are no error.
-//! Refuses lsof (it forks, lists clients, and hangs on dead network mounts). FreeBSD finds no owners: nothing is reclaimed.
+//! Whose TCP port it is: whether it is free, who listens on it, and whether those are ours. Only LISTEN sockets count,
+//! never a client that is connected to the port; a socket shared by two processes has two holders. The `listeners`
+//! crate tells one of them only, and reads whole socket tables into memory, hence this file. What a scan reads goes
+//! through one fixed buffer and named limits, and processes that vanish meanwhile are no error. Refuses lsof (it forks,
+//! lists clients, and hangs on dead network mounts). FreeBSD finds no owners: nothing is reclaimed.
 
 // The rule is portable and tested everywhere, but FreeBSD has nobody to apply it to.
 #![cfg_attr(target_os = "freebsd", allow(dead_code))]

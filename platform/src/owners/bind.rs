@@ -23,8 +23,9 @@ pub fn port_is_free(addr: SocketAddr) -> io::Result<bool> {
 ///
 /// With SO_REUSEADDR a BSD-derived kernel compares the exact address only (XNU: in_pcbbind looks up without wildcards
 /// then), so binding 127.0.0.1 succeeds beside a listener on 0.0.0.0 or on the dual-stack [::] of the same user. The
-/// wildcard of the family is therefore tried too. For IPv4 that finds both: XNU enters a dual-stack [::] socket under the
-/// IPv4 wildcard as well, and lets 0.0.0.0 beside it only if both sockets are IPv6. FreeBSD is likewise in this.
+/// wildcard of the family is therefore tried too. For IPv4 that finds both: XNU enters a dual-stack [::] socket under
+/// the IPv4 wildcard as well, and would let 0.0.0.0 beside it only if both sockets were IPv6 ones. FreeBSD lets 0.0.0.0
+/// beside a dual-stack [::], which is therefore missed there; its IPv6 sockets are IPv6-only unless asked otherwise.
 /// The wildcard may also be refused for another user's listener on another address, which is no conflict; that is rare,
 /// and waiting is the safe answer.
 ///
@@ -39,13 +40,29 @@ pub fn port_is_free(addr: SocketAddr) -> io::Result<bool> {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port())),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, addr.port())),
     };
-    if wildcard == addr { Ok(true) } else { can_bind(wildcard) }
+    if wildcard == addr {
+        return Ok(true);
+    }
+    let socket = reusing_socket(wildcard)?;
+    if wildcard.is_ipv6() {
+        // Only IPv6 is asked about: an IPv4 listener is not in the way of an IPv6 address.
+        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+    }
+    judge(bind(&socket, wildcard))
 }
 
 fn can_bind(addr: SocketAddr) -> io::Result<bool> {
+    judge(bind(&reusing_socket(addr)?, addr))
+}
+
+fn reusing_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
     set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-    match bind(&socket, addr) {
+    Ok(socket)
+}
+
+fn judge(bound: io::Result<()>) -> io::Result<bool> {
+    match bound {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
         Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! Owners of a port on Linux: the kernel names every LISTEN socket of this network namespace by inode, and /proc/PID/fd
-//! links to the same inodes. The sockets alone show that there are strangers beside us, so the machine is scanned only for
-//! who a stranger is.
+//! links to the same inodes. The sockets alone show that there are strangers beside us, so the machine is scanned only
+//! for who a stranger is.
 
 mod sock_diag;
 mod tables;

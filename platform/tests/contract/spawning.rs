@@ -47,7 +47,8 @@ fn a_spawned_process_has_nothing_of_ours() {
     let _signals = Signals::open().expect("a queue");
     let mut helper = Helper::start_in(dir.path(), "report", &[]);
     let expected = format!(
-        "blocked []\nignored []\nleads its group true\ndescriptors [0, 1, 2]\ndirectory {}\numask 027\narguments []\nenvironment []\n",
+        "blocked []\nignored []\nleads its group true\ndescriptors [0, 1, 2]\ndirectory {}\numask 027\n\
+         arguments []\nenvironment []\n",
         dir.path().display()
     );
     assert_eq!(helper.rest(), expected);

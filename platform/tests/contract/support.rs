@@ -33,7 +33,7 @@ impl Ears {
         self.0.registry().deregister(&mut SourceFd(&fd.as_raw_fd())).expect("deregistered");
     }
 
-    /// Waits until `check` yields something, asking it first and then after each wake: `check` must empty what it hears.
+    /// Waits until `check` yields something. Asked first, then after each wake; it must empty what it listens to.
     pub(crate) fn wait<T>(&mut self, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         let limit_at = Instant::now() + LIMIT;
         let mut events = Events::with_capacity(8);
