@@ -92,7 +92,8 @@ impl std::error::Error for SpawnError {
 ///
 /// Counted with strace under glibc 2.36: 15 system calls here (six prlimit64 of the three dup2 actions, two each of
 /// chdir, umask, rt_sigprocmask and the child's stack, one clone3), and 62 rt_sigaction among the 68 of the new process
-/// before execve; glibc asks for every disposition in any case. Start to reaped took no longer than fork and exec alone.
+/// before execve; glibc asks for every disposition in any case. From start to reaped it took no longer than
+/// plain fork and exec.
 ///
 /// # Errors
 /// A [`SpawnError`] with the stage and the errno.

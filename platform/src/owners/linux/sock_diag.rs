@@ -20,7 +20,7 @@ const HEADER_BYTES: usize = 16;
 /// The header and `struct inet_diag_req_v2`: family, protocol, extensions, padding, states 4, then
 /// `struct inet_diag_sockid`: ports 2 + 2, addresses 16 + 16, interface 4, cookie 8.
 const REQUEST_BYTES: usize = HEADER_BYTES + 8 + 48;
-/// `struct inet_diag_msg`: family, state, timer, retransmits, a sockid, then expiry, two queues, user and inode of 4 each.
+/// `struct inet_diag_msg`: family, state, timer, retransmits, a sockid, then 4 each of expiry, two queues, user, inode.
 const ANSWER_BYTES: usize = 4 + 48 + 20;
 
 /// Every LISTEN socket on a port, of both families.

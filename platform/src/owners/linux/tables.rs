@@ -110,7 +110,8 @@ mod tests {
     fn line(local: [u8; 4], port: u16, state: &str, inode: u64) -> String {
         let word = u32::from_ne_bytes(local);
         format!(
-            "   0: {word:08X}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0 0 {inode} 1 0 100\n"
+            "   0: {word:08X}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 \
+             0 0 {inode} 1 0 100\n"
         )
     }
 
