@@ -1,0 +1,399 @@
+//! The style guide as a test: what a reviewer would have to say twice, this says.
+//!
+//! Each check is a pure function from a file's text to findings and has a test that shows it failing; one test applies
+//! them all to this repository. Checks of code see it with comments and literals blanked, so that prose may name what
+//! code must not do. It reads files and runs nothing. What rustfmt and clippy already say, it does not repeat.
+
+use std::fs;
+use std::path::Path;
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 60;
+const COLUMNS_MAX: usize = 120;
+
+/// Directories that hold nothing written by hand.
+const SKIPPED: [&str; 3] = ["target", "node_modules", ".git"];
+/// Where packages come from is the business of whoever installs them. Split, so that this file names none either.
+const HOSTS: [[&str; 2]; 5] =
+    [["npm", "js."], ["crates", ".io"], ["pypi", ".org"], ["python", "hosted"], ["debian", ".org"]];
+
+/// One finding: the line, counted from 1, and what is wrong with it.
+type Finding = (usize, String);
+
+/// A source file in the three forms that checks ask for. All have the same lines.
+struct Source {
+    text: String,
+    /// Without comments and the insides of literals.
+    code: String,
+    /// `code` without its `#[cfg(test)]` modules.
+    shipped: String,
+}
+
+impl Source {
+    fn new(text: &str) -> Self {
+        let code = blank_comments_and_literals(text);
+        let shipped = blank_test_modules(&code);
+        Self { text: text.to_owned(), code, shipped }
+    }
+}
+
+/// The paths that a check holds for, and the check.
+type Rule = (fn(&str) -> bool, fn(&Source) -> Vec<Finding>);
+
+const RULES: [Rule; 11] = [
+    (|_| true, header),
+    (|path| !is_test(path), file_length),
+    (|_| true, function_length),
+    (|_| true, columns),
+    (|_| true, banners),
+    (|_| true, unfinished),
+    (|_| true, ignored_without_reason),
+    // The fixture has to look at its signals before the standard library changes them.
+    (|path| !path.starts_with("platform/") && path != "examples/worker/inherited.rs", unsafe_code),
+    // One file holds the wait, with its limit, that all tests share.
+    (|path| !["examples/", "benches/", "tests/support/wait.rs"].iter().any(|it| path.starts_with(it)), sleeping),
+    (|path| path.starts_with("src/policy") && !is_test(path), wildcard_arms),
+    (|path| is_pure(path) && !is_test(path), clock_reads),
+];
+
+/// Files that are tests from end to end.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || (path.contains("tests/") && !path.contains("/support/"))
+}
+
+fn is_pure(path: &str) -> bool {
+    path.starts_with("src/policy") || path.starts_with("src/http")
+}
+
+fn header(source: &Source) -> Vec<Finding> {
+    if source.text.starts_with("//!") { vec![] } else { vec![(1, "does not open with a `//!` header".into())] }
+}
+
+fn file_length(source: &Source) -> Vec<Finding> {
+    let lines = source.text.lines().count() - test_module_lines(&source.code);
+    if lines <= FILE_LINES_MAX { vec![] } else { vec![(1, format!("{lines} lines without its tests"))] }
+}
+
+fn function_length(source: &Source) -> Vec<Finding> {
+    let lines: Vec<&str> = source.code.lines().collect();
+    let starts = (0..lines.len()).filter(|&at| is_function(lines[at]));
+    let lengths = starts.filter_map(|at| Some((at + 1, block_end(&lines, at)? - at + 1)));
+    lengths
+        .filter(|&(_, length)| length > FUNCTION_LINES_MAX)
+        .map(|(line, length)| (line, format!("a function of {length} lines")))
+        .collect()
+}
+
+fn columns(source: &Source) -> Vec<Finding> {
+    // A table between fences can't be folded.
+    let mut is_fenced = false;
+    let is_wide = |line: &str| {
+        is_fenced ^= line.trim_start_matches(['/', '!', ' ']).starts_with("```");
+        !is_fenced && line.chars().count() > COLUMNS_MAX
+    };
+    lines_where(&source.text, is_wide, "wider than 120 columns")
+}
+
+fn banners(source: &Source) -> Vec<Finding> {
+    let is_banner = |line: &str| {
+        let comment = line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!', ' ']));
+        comment.is_some_and(|comment| ["----", "====", "****", "####", "~~~~"].iter().any(|b| comment.starts_with(b)))
+    };
+    lines_where(&source.text, is_banner, "a banner; let the order of the items speak")
+}
+
+fn unfinished(source: &Source) -> Vec<Finding> {
+    let promised = [["FIX", "ME"].concat(), ["XX", "X"].concat()];
+    let unnumbered = ["TO", "DO"].concat();
+    let mut found =
+        lines_where(&source.code, |line| contains_any(line, &["todo!", "unimplemented!"]), "unfinished code");
+    found.extend(lines_where(&source.text, |line| promised.iter().any(|word| has_word(line, word)), "unfinished work"));
+    let is_loose = |line: &str| has_word(line, &unnumbered) && !line.contains('#');
+    found.extend(lines_where(&source.text, is_loose, "work to do without an issue number"));
+    found
+}
+
+fn ignored_without_reason(source: &Source) -> Vec<Finding> {
+    lines_where(&source.code, |line| line.contains("#[ignore]"), "an ignored test without a reason")
+}
+
+fn unsafe_code(source: &Source) -> Vec<Finding> {
+    // A benchmark that counts allocations has to implement an allocator.
+    let is_allocator = has_word(&source.code, "GlobalAlloc");
+    let is_unsafe = |line: &str| has_word(line, "unsafe") && !is_allocator;
+    lines_where(&source.code, is_unsafe, "unsafe code outside platform/")
+}
+
+fn sleeping(source: &Source) -> Vec<Finding> {
+    lines_where(&source.code, |line| line.contains("sleep("), "sleeps; wait for a condition, with a limit")
+}
+
+fn wildcard_arms(source: &Source) -> Vec<Finding> {
+    let is_wildcard = |line: &str| {
+        let pattern = line.split_once("=>").map(|(pattern, _)| pattern.split(" if ").next().unwrap_or(pattern));
+        pattern.is_some_and(|pattern| pattern.contains('_') && pattern.chars().all(|c| "_(), .|".contains(c)))
+    };
+    lines_where(&source.shipped, is_wildcard, "a wildcard arm; list every case")
+}
+
+fn clock_reads(source: &Source) -> Vec<Finding> {
+    let reads = ["Instant::now", "SystemTime::now"];
+    lines_where(&source.shipped, |line| contains_any(line, &reads), "reads the clock; time is an argument here")
+}
+
+/// For any text file, not only for code.
+fn registry_hosts(path: &str, text: &str) -> Vec<Finding> {
+    let names_host = |line: &str| HOSTS.iter().any(|host| line.contains(&host.concat()));
+    // Cargo writes the name of its index into each entry itself.
+    let is_cargos_own = |line: &str| path.ends_with("Cargo.lock") && line.starts_with("source = ");
+    lines_where(text, |line| names_host(line) && !is_cargos_own(line), "names a package registry")
+}
+
+fn download_addresses(path: &str, text: &str) -> Vec<Finding> {
+    let is_lock = path.ends_with("package-lock.json");
+    lines_where(text, |line| is_lock && line.contains("\"resolved\""), "a lock file with download addresses")
+}
+
+fn lines_where(text: &str, mut is_wrong: impl FnMut(&str) -> bool, wrong: &str) -> Vec<Finding> {
+    let numbered = text.lines().enumerate();
+    numbered.filter(|(_, line)| is_wrong(line)).map(|(at, _)| (at + 1, wrong.to_owned())).collect()
+}
+
+fn contains_any(line: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| line.contains(part))
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+fn is_function(line: &str) -> bool {
+    let modifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\""];
+    line.split_whitespace().find(|word| !modifiers.contains(word)) == Some("fn")
+}
+
+/// The line, counted from 0, that closes the block opened at or after `start`: the first brace at the same indentation,
+/// as rustfmt writes it. None where there is no block, or all of it stands on one line.
+fn block_end(lines: &[&str], start: usize) -> Option<usize> {
+    let opening = (start..lines.len()).find(|&at| lines[at].contains('{') || lines[at].trim_end().ends_with(';'))?;
+    if !lines[opening].trim_end().ends_with('{') {
+        return None;
+    }
+    let indentation = lines[start].len() - lines[start].trim_start().len();
+    let closing = format!("{}}}", " ".repeat(indentation));
+    (opening + 1..lines.len()).find(|&at| lines[at].starts_with(&closing))
+}
+
+/// First and last line, counted from 0, of each `#[cfg(test)]` module.
+fn test_modules(code: &str) -> Vec<(usize, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let module = |at: usize| {
+        // Other attributes may stand between.
+        let head = (at + 1..lines.len()).find(|&next| !lines[next].starts_with("#["))?;
+        lines[head].starts_with("mod ").then(|| block_end(&lines, head)).flatten().map(|last| (at, last))
+    };
+    (0..lines.len()).filter(|&at| lines[at] == "#[cfg(test)]").filter_map(module).collect()
+}
+
+fn test_module_lines(code: &str) -> usize {
+    test_modules(code).iter().map(|(first, last)| last - first + 1).sum()
+}
+
+fn blank_test_modules(code: &str) -> String {
+    let modules = test_modules(code);
+    let is_shipped = |at: usize| !modules.iter().any(|&(first, last)| (first..=last).contains(&at));
+    code.lines().enumerate().map(|(at, line)| if is_shipped(at) { line } else { "" }).collect::<Vec<_>>().join("\n")
+}
+
+/// The same text with comments and the insides of string and character literals as spaces; lines stay where they were.
+fn blank_comments_and_literals(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (taken, kept_ends) = match first {
+            '/' if rest.starts_with("//") => (rest.find('\n').unwrap_or(rest.len()), 0),
+            '/' if rest.starts_with("/*") => (block_comment_length(rest), 0),
+            '"' => (string_length(rest), 1),
+            'r' => raw_string_length(rest).map_or((1, 1), |length| (length, 0)),
+            '\'' => (char_literal_length(rest).unwrap_or(1), 1),
+            _ => (first.len_utf8(), 1),
+        };
+        let blanked = rest[..taken].char_indices().map(|(at, c)| {
+            let is_end = at < kept_ends || at + c.len_utf8() > taken - kept_ends;
+            if is_end || c == '\n' { c } else { ' ' }
+        });
+        code.extend(blanked);
+        rest = &rest[taken..];
+    }
+    code
+}
+
+fn block_comment_length(text: &str) -> usize {
+    text.find("*/").map_or(text.len(), |end| end + "*/".len())
+}
+
+fn string_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    let closing = text.char_indices().skip(1).find(|&(_, c)| {
+        let closes = c == '"' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        closes
+    });
+    closing.map_or(text.len(), |(at, _)| at + 1)
+}
+
+fn raw_string_length(text: &str) -> Option<usize> {
+    let hashes = text[1..].chars().take_while(|&c| c == '#').count();
+    let opening = hashes + 2;
+    if text.as_bytes().get(opening - 1) != Some(&b'"') {
+        return None;
+    }
+    let closing = format!("\"{}", "#".repeat(hashes));
+    Some(text[opening..].find(&closing).map_or(text.len(), |at| opening + at + closing.len()))
+}
+
+/// None for a lifetime, which has no closing quote.
+fn char_literal_length(text: &str) -> Option<usize> {
+    let second = text[1..].chars().next()?;
+    if second == '\\' {
+        return text[3..].find('\'').map(|at| at + 4);
+    }
+    let end = 1 + second.len_utf8();
+    text[end..].starts_with('\'').then_some(end + 1)
+}
+
+/// Every file below `directory`, as text with its path from the root; what is not UTF-8 is left out.
+fn text_files(root: &Path, directory: &Path, files: &mut Vec<(String, String)>) {
+    let entries = fs::read_dir(directory).expect("the repository can be read");
+    for path in entries.map(|entry| entry.expect("the repository can be read").path()) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            text_files(root, &path, files);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            let below_root = path.strip_prefix(root).expect("the walk began at the root");
+            files.push((below_root.to_string_lossy().into_owned(), text));
+        }
+    }
+}
+
+fn findings(path: &str, text: &str) -> Vec<Finding> {
+    let mut found = registry_hosts(path, text);
+    found.extend(download_addresses(path, text));
+    if path.ends_with(".rs") {
+        let source = Source::new(text);
+        found.extend(RULES.iter().filter(|(holds_for, _)| holds_for(path)).flat_map(|(_, check)| check(&source)));
+    }
+    found
+}
+
+#[test]
+fn this_repository_keeps_its_style_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    text_files(root, root, &mut files);
+    for expected in ["src/main.rs", "platform/src/lib.rs", "tests/tidy.rs", "Cargo.lock"] {
+        assert!(files.iter().any(|(path, _)| path == expected), "the walk missed {expected}");
+    }
+    let report_on = |(path, text): &(String, String)| {
+        findings(path, text).into_iter().map(|(line, wrong)| format!("{path}:{line}: {wrong}")).collect::<Vec<_>>()
+    };
+    let report: Vec<String> = files.iter().flat_map(report_on).collect();
+    assert!(report.is_empty(), "{} findings:\n{}", report.len(), report.join("\n"));
+}
+
+/// The lines that `check` complains about.
+fn lines_found(check: fn(&Source) -> Vec<Finding>, text: &str) -> Vec<usize> {
+    check(&Source::new(text)).into_iter().map(|(line, _)| line).collect()
+}
+
+#[test]
+fn header_is_asked_for() {
+    assert_eq!(lines_found(header, "use std::fs;\n"), [1]);
+    assert_eq!(lines_found(header, "//! What it is.\n"), [0; 0]);
+}
+
+#[test]
+fn long_file_is_found_and_its_tests_are_not_counted() {
+    let code = "fn f() {}\n".repeat(FILE_LINES_MAX);
+    let tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "    fn f() {}\n".repeat(FILE_LINES_MAX));
+    assert_eq!(lines_found(file_length, &format!("{code}{tests}")), [0; 0]);
+    assert_eq!(lines_found(file_length, &format!("{code}fn g() {{}}\n{tests}")), [1]);
+}
+
+#[test]
+fn long_function_is_found_wherever_it_ends() {
+    let body = |lines: usize| "        f();\n".repeat(lines);
+    let method =
+        |lines| format!("impl A {{\n    pub(crate) fn f(\n        a: u8,\n    ) {{\n{}    }}\n}}\n", body(lines));
+    assert_eq!(lines_found(function_length, &method(FUNCTION_LINES_MAX - 4)), [0; 0]);
+    assert_eq!(lines_found(function_length, &method(FUNCTION_LINES_MAX - 3)), [2]);
+    let declared = format!("extern \"C\" {{\n    fn f();\n}}\nfn one() {{}}\nstruct B {{\n{}}}\n", body(70));
+    assert_eq!(lines_found(function_length, &declared), [0; 0]);
+}
+
+#[test]
+fn wide_line_is_found() {
+    let line = |columns| format!("{}\n", "é".repeat(columns));
+    let fence = "//! ```text\n";
+    assert_eq!(lines_found(columns, &[fence, &line(121), fence, &line(120), &line(121)].concat()), [5]);
+}
+
+#[test]
+fn banner_is_found() {
+    assert_eq!(lines_found(banners, "// ---- part\n    // ====\n/// a - b\n//! | --- |\n"), [1, 2]);
+}
+
+#[test]
+fn unfinished_work_is_found() {
+    let words = [["FIX", "ME later"], ["XX", "X"], ["TO", "DO tidy"], ["TO", "DO(#12)"], ["TO", "DOS"]];
+    let comments: String = words.iter().map(|word| format!("// {}\n", word.concat())).collect();
+    assert_eq!(lines_found(unfinished, &format!("todo!();\n{comments}")), [1, 2, 3, 4]);
+}
+
+#[test]
+fn ignored_test_without_reason_is_found() {
+    assert_eq!(lines_found(ignored_without_reason, "#[ignore]\n#[ignore = \"takes an hour\"]\n"), [1]);
+}
+
+#[test]
+fn unsafe_code_is_found_in_code_alone() {
+    let text = "#![forbid(unsafe_code)]\n// unsafe\nlet a = \"unsafe\";\nunsafe { f() }\n";
+    assert_eq!(lines_found(unsafe_code, text), [4]);
+    assert_eq!(lines_found(unsafe_code, &format!("{text}unsafe impl GlobalAlloc for A {{}}\n")), [0; 0]);
+}
+
+#[test]
+fn sleep_is_found() {
+    assert_eq!(lines_found(sleeping, "// sleep(1)\nthread::sleep(second);\n"), [2]);
+}
+
+#[test]
+fn wildcard_arm_is_found_outside_tests() {
+    let arms = "_ => 1,\nSome(_) => 2,\n(_, _) => 3,\n_ if ready => 4,\nState::Idle | State::Busy(_) => 5,\n";
+    assert_eq!(lines_found(wildcard_arms, arms), [1, 3, 4]);
+    assert_eq!(lines_found(wildcard_arms, &format!("#[cfg(test)]\n#[expect(a)]\nmod tests {{\n{arms}}}\n")), [0; 0]);
+}
+
+#[test]
+fn clock_read_is_found_outside_tests() {
+    let read = "let now = Instant::now();\n";
+    assert_eq!(lines_found(clock_reads, read), [1]);
+    assert_eq!(lines_found(clock_reads, &format!("#[cfg(test)]\nmod tests {{\n    {read}}}\n")), [0; 0]);
+}
+
+#[test]
+fn registry_and_download_address_are_found() {
+    let index = format!("source = \"registry+{}\"\n", HOSTS[1].concat());
+    assert_eq!(registry_hosts("README.md", &index).len(), 1);
+    assert_eq!(registry_hosts("Cargo.lock", &index).len(), 0);
+    assert_eq!(download_addresses("a/package-lock.json", "{\n\"resolved\": \"\"\n}\n").len(), 1);
+}
+
+#[test]
+fn comments_and_literals_are_blanked_and_lines_kept() {
+    let text = "a(\"{\\\"\", '{', '\\'', r#\"\"{\"#); // {\n/* {\n{ */ fn f<'a>() {}";
+    let code = blank_comments_and_literals(text);
+    assert_eq!(code.lines().count(), text.lines().count());
+    assert_eq!(code.matches('{').count(), 1);
+    assert!(code.ends_with("fn f<'a>() {}"));
+}
