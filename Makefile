@@ -1,0 +1,57 @@
+# Every check and errand of the project. What takes more than a line or two is in scripts/.
+
+EXAMPLE := examples/inngest-bun
+# npm writes this file last, so it is there, and newer than the lock file, once an install is complete.
+INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak setup-cross clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: ## Build and run the supervisor with a demo worker in the foreground
+	@sh scripts/demo.sh
+
+test: $(INSTALLED) ## Run all tests, against bun and the Inngest SDK too (needs npm)
+	cargo test --workspace --no-fail-fast --lib --bins --examples --tests
+	cargo test --workspace --no-fail-fast --doc
+
+check: fmt lint doc tidy freebsd macos ## Run every check that is not a test of behaviour
+
+fmt: ## Check the formatting
+	cargo fmt --all --check
+
+lint: ## Run clippy over everything; warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The documentation is for those who work on the program: links from public items to private ones are welcome.
+doc: ## Build the documentation, private items too; warnings are errors
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --no-deps --workspace --document-private-items
+
+tidy: ## Check the style guide
+	cargo test --test tidy
+
+freebsd: ## Type-check for FreeBSD (needs setup-cross)
+	@sh scripts/cross.sh freebsd
+
+macos: ## Build the release binary for Apple silicon and check its size (needs setup-cross)
+	@sh scripts/cross.sh macos
+
+bench: ## Measure restarts, idle cost, size and logs
+	cargo bench
+
+soak: ## Restart and probe ten thousand times (minutes)
+	cargo test --release --test soak -- --ignored --nocapture
+
+setup-cross: ## Install what freebsd and macos need
+	@sh scripts/cross.sh setup
+
+clean: ## Remove everything that was built or installed here
+	cargo clean
+	rm -rf $(EXAMPLE)/node_modules
+
+$(INSTALLED): $(EXAMPLE)/package-lock.json
+	@command -v npm >/dev/null || { echo "cannot install bun: npm is missing, and the tests need it" >&2; exit 1; }
+	cd $(EXAMPLE) && npm ci
+	cd $(EXAMPLE) && node_modules/.bin/bun --version

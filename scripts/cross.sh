@@ -1,0 +1,114 @@
+#!/bin/sh
+# Checks the systems that this one is not: type-checks for FreeBSD, and builds the release binary for macOS.
+#
+#   cross.sh setup      installs what the other two need; does nothing where it is there already
+#   cross.sh freebsd    type-checks the workspace for FreeBSD
+#   cross.sh macos      builds for Apple silicon and checks that the binary is one, and small
+#
+# Both build the standard library from its source, since rustup's compiler has it for this system alone. So they use a
+# compiler that comes with that source: rustup's with the component rust-src, or Debian's rustc-web. Nothing is ever
+# skipped: what is missing is an error.
+set -eu
+cd "$(dirname "$0")/.."
+
+# The versions that these builds were seen to work with.
+ZIGBUILD_VERSION=0.24.0
+ZIG_VERSION=0.17.1
+BINARY_BYTES_MAX=500000
+
+ROOT=$PWD/target/cross
+TOOLS=$ROOT/tools
+# Of all that the standard library can leave out, only the symbols of backtraces weigh much: 149 KB. A stripped binary
+# has none to show. Panic messages stay.
+BUILD_STD="-Zbuild-std=std,panic_abort -Zbuild-std-features="
+
+fail() {
+    echo "cross.sh: $*" >&2
+    exit 1
+}
+
+has_source() {
+    [ -d "$("$1" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/std" ]
+}
+
+# Sets RUSTC and CARGO to a compiler that has the library's source.
+choose_compiler() {
+    if has_source rustc; then
+        RUSTC=$(command -v rustc) CARGO=$(command -v cargo)
+    elif has_source /usr/bin/rustc; then
+        RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
+    else
+        return 1
+    fi
+    # Building the library is an unstable feature of cargo; this allows it on a stable one.
+    export RUSTC CARGO RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$ROOT"
+}
+
+# Debian's compiler where there is one, since a machine may have no way to rustup's downloads.
+install_compiler() {
+    if [ "$(id -u)" = 0 ] && apt-get update -q && apt-cache show rustc-web >/dev/null 2>&1; then
+        apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src
+    else
+        rustup component add rust-src
+    fi
+}
+
+setup() {
+    choose_compiler || install_compiler
+    choose_compiler || fail "cannot find a compiler with the library's source after installing one"
+    [ "$(uname)" = Linux ] || return 0
+    # In an environment of its own, so that no Python of this machine changes.
+    [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS"
+    "$TOOLS/bin/pip" install --quiet "cargo-zigbuild==$ZIGBUILD_VERSION" "ziglang==$ZIG_VERSION"
+    echo "$("$RUSTC" --version), zig $ZIG_VERSION, cargo-zigbuild $ZIGBUILD_VERSION"
+}
+
+check_freebsd() {
+    "$CARGO" check --workspace $BUILD_STD --target x86_64-unknown-freebsd
+}
+
+build_macos() {
+    set -- --release --bin worker-supervisor $BUILD_STD --target aarch64-apple-darwin
+    case $(uname) in
+    Darwin)
+        "$CARGO" build "$@"
+        ;;
+    Linux)
+        [ -x "$TOOLS/bin/cargo-zigbuild" ] || fail "cannot find cargo-zigbuild: run make setup-cross"
+        # zig's linker strips; rustc's own way needs a tool that Debian's compiler does not have. zig brings the system
+        # libraries too, and an empty SDK keeps rustc from warning that it found none.
+        mkdir -p "$ROOT/no-sdk"
+        PATH="$TOOLS/bin:$PATH" SDKROOT="$ROOT/no-sdk" CARGO_PROFILE_RELEASE_STRIP=none \
+            CARGO_TARGET_AARCH64_APPLE_DARWIN_RUSTFLAGS="-C link-arg=-Wl,-x" \
+            "$TOOLS/bin/cargo-zigbuild" zigbuild "$@"
+        ;;
+    *)
+        fail "cannot build for macOS on $(uname)"
+        ;;
+    esac
+    check_binary "$ROOT/aarch64-apple-darwin/release/worker-supervisor"
+}
+
+# The first 16 bytes of a Mach-O file: magic, CPU type, CPU subtype, file type.
+check_binary() {
+    head=$(od -An -tx1 -N16 "$1" | tr -d ' \n')
+    case $head in
+    cffaedfe0c000001????????02000000) ;;
+    *) fail "$1 is no 64-bit arm64 Mach-O executable: it begins with $head" ;;
+    esac
+    bytes=$(wc -c <"$1" | tr -d ' ')
+    echo "$1: Mach-O 64-bit arm64, $bytes of at most $BINARY_BYTES_MAX bytes"
+    [ "$bytes" -le "$BINARY_BYTES_MAX" ] || fail "the binary has outgrown its limit"
+}
+
+case ${1-} in
+setup) setup ;;
+freebsd | macos)
+    choose_compiler || fail "cannot find a compiler with the library's source: run make setup-cross"
+    case $1 in
+    freebsd) check_freebsd ;;
+    macos) build_macos ;;
+    esac
+    ;;
+*) fail "usage: cross.sh setup | freebsd | macos" ;;
+esac
