@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// A minimum of zero means that the first retry comes at once; the ladder then doubles from here, so that it is never a
-/// loop without a pause.
+/// A minimum or a maximum of zero means that the first retry comes at once; the ladder then doubles from here, so that it
+/// is never a loop without a pause, in which no signal would be heard.
 const DOUBLING_FLOOR: Duration = Duration::from_millis(10);
 
 /// The shortest and the longest delay of a ladder.
@@ -13,7 +13,7 @@ const DOUBLING_FLOOR: Duration = Duration::from_millis(10);
 pub struct Backoff {
     /// The delay after the first failure.
     pub min: Duration,
-    /// No delay is ever longer.
+    /// No delay is ever longer; below 10 ms it counts as 10 ms from the second failure on.
     pub max: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Backoff {
         let Some(doublings) = failures.checked_sub(2) else { return self.min.min(self.max) };
         let step = self.min.max(DOUBLING_FLOOR);
         let factor = 2u32.checked_shl(doublings).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
-        step.saturating_mul(factor).min(self.max)
+        step.saturating_mul(factor).min(self.max.max(DOUBLING_FLOOR))
     }
 }
 
@@ -54,6 +54,12 @@ mod tests {
     #[test]
     fn a_minimum_of_zero_retries_once_at_once_and_then_still_backs_off() {
         assert_eq!(ladder(0.0, 0.1, 6), [0.0, 0.02, 0.04, 0.08, 0.1, 0.1]);
+    }
+
+    #[test]
+    fn a_maximum_of_zero_is_no_loop_without_a_pause() {
+        assert_eq!(ladder(0.0, 0.0, 3), [0.0, 0.01, 0.01]);
+        assert_eq!(ladder(1.0, 0.0, 3), [0.0, 0.01, 0.01]);
     }
 
     #[test]
