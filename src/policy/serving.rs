@@ -97,7 +97,7 @@ impl Machine {
         &mut self,
         now: Instant,
         worker: Worker,
-        startup_at: Instant,
+        mut startup_at: Instant,
         mut probes: Probes,
         outcome: ProbeOutcome,
     ) -> Actions {
@@ -107,7 +107,11 @@ impl Machine {
                 (pause, Actions::of([Action::FindOwner(worker.generation)]))
             }
             ProbeOutcome::Answered(_) | ProbeOutcome::Failed => (pause, Actions::NONE),
-            ProbeOutcome::OwnTrouble => (TROUBLE_PAUSE, Actions::NONE),
+            ProbeOutcome::OwnTrouble => {
+                // A worker that could not be asked has not failed to answer: it gets at least one more probe.
+                startup_at = startup_at.max(now + TROUBLE_PAUSE + self.settings.health.timeout);
+                (TROUBLE_PAUSE, Actions::NONE)
+            }
         };
         probes.reschedule(now + pause);
         self.state = State::Starting { worker, startup_at, probes };
