@@ -124,6 +124,14 @@ impl Probes {
         late
     }
 
+    /// Whether the probe in flight failed so long after its deadline that the failure does not count.
+    pub(super) fn excuses_failure(&mut self, now: Instant) -> bool {
+        match self.turn {
+            Turn::Due { .. } => false,
+            Turn::InFlight { timeout_at, .. } => self.excuses(now, timeout_at),
+        }
+    }
+
     /// A probe was sent now.
     pub(super) fn sent(&mut self, now: Instant, settings: &HealthSettings) {
         self.turn = Turn::InFlight { since: now, timeout_at: now + settings.timeout };
@@ -237,6 +245,17 @@ mod tests {
         assert_eq!(probes.pulse(start, &settings), Pulse::Send);
         let found_at = start + settings.timeout + LATE;
         assert_eq!(probes.pulse(found_at, &settings), Pulse::TimedOut);
+    }
+
+    #[test]
+    fn a_failure_heard_late_is_excused_like_one_found_late() {
+        let (start, settings) = (Instant::now(), settings());
+        let mut probes = Probes::due(start);
+        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
+        assert!(!probes.excuses_failure(start + settings.timeout));
+        let late = start + Duration::from_secs(600);
+        assert!(probes.excuses_failure(late));
+        assert!(!probes.excuses_failure(late));
     }
 
     #[test]

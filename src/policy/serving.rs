@@ -126,9 +126,15 @@ impl Machine {
         sync: Sync,
         outcome: ProbeOutcome,
     ) -> Actions {
+        let generation = worker.generation;
         let health = &self.settings.health;
         let regained = match outcome {
             ProbeOutcome::Answered(status) if health.status.accepts(status) => probes.succeeded(now, health),
+            ProbeOutcome::Answered(_) | ProbeOutcome::Failed if probes.excuses_failure(now) => {
+                probes.sent(now, health);
+                self.state = State::Running { worker, probes, sync };
+                return Actions::of([Action::Probe(generation)]);
+            }
             ProbeOutcome::Answered(_) | ProbeOutcome::Failed => return self.probe_failed(now, worker, probes, sync),
             ProbeOutcome::OwnTrouble => {
                 probes.voided(now, health);
