@@ -157,6 +157,12 @@ impl Probes {
         self.reschedule(now + settings.interval.min(TROUBLE_PAUSE));
     }
 
+    /// The worker, not healthy yet, was heard of; the next probe is due at `at`.
+    pub(super) fn heard(&mut self, at: Instant) {
+        self.excused = false;
+        self.reschedule(at);
+    }
+
     /// The next probe is due at `at`.
     pub(super) fn reschedule(&mut self, at: Instant) {
         self.turn = Turn::Due { at };

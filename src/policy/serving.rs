@@ -102,18 +102,22 @@ impl Machine {
         outcome: ProbeOutcome,
     ) -> Actions {
         let pause = health::startup_pause(now.saturating_duration_since(worker.spawned_at));
-        let (pause, actions) = match outcome {
+        let actions = match outcome {
             ProbeOutcome::Answered(status) if self.settings.health.status.accepts(status) => {
-                (pause, Actions::of([Action::FindOwner(worker.generation)]))
+                probes.heard(now + pause);
+                Actions::of([Action::FindOwner(worker.generation)])
             }
-            ProbeOutcome::Answered(_) | ProbeOutcome::Failed => (pause, Actions::NONE),
+            ProbeOutcome::Answered(_) | ProbeOutcome::Failed => {
+                probes.heard(now + pause);
+                Actions::NONE
+            }
             ProbeOutcome::OwnTrouble => {
                 // A worker that could not be asked has not failed to answer: it gets at least one more probe.
                 startup_at = startup_at.max(now + TROUBLE_PAUSE + self.settings.health.timeout);
-                (TROUBLE_PAUSE, Actions::NONE)
+                probes.reschedule(now + TROUBLE_PAUSE);
+                Actions::NONE
             }
         };
-        probes.reschedule(now + pause);
         self.state = State::Starting { worker, startup_at, probes };
         actions
     }
