@@ -20,10 +20,7 @@ impl Machine {
             }
             State::Draining { generation, then: Then::Stop, .. } => self.kill(now, generation, Then::Stop),
             State::Draining { generation, kill_at, then: Then::Launch | Then::Reload | Then::Retry } => {
-                let actions = self.drain(now, generation, signal, Then::Stop);
-                let kill_at = kill_at.min(now + self.settings.drain);
-                self.state = State::Draining { generation, kill_at, then: Then::Stop };
-                actions
+                self.drain_until(now, kill_at.min(now + self.settings.drain), generation, signal, Then::Stop)
             }
             State::Killing { generation, give_up_at, .. } => {
                 self.state = State::Killing { generation, give_up_at, then: Then::Stop };
@@ -56,8 +53,19 @@ impl Machine {
     }
 
     pub(super) fn drain(&mut self, now: Instant, generation: Generation, signal: StopSignal, then: Then) -> Actions {
-        let patience = self.settings.drain;
-        self.state = State::Draining { generation, kill_at: now + patience, then };
+        self.drain_until(now, now + self.settings.drain, generation, signal, then)
+    }
+
+    fn drain_until(
+        &mut self,
+        now: Instant,
+        kill_at: Instant,
+        generation: Generation,
+        signal: StopSignal,
+        then: Then,
+    ) -> Actions {
+        let patience = kill_at.saturating_duration_since(now);
+        self.state = State::Draining { generation, kill_at, then };
         Actions::of([
             Action::Drain(generation, signal),
             Action::CancelProbe,
