@@ -39,7 +39,8 @@
 //! # The table
 //!
 //! Rows are events, columns states; `·` changes nothing. `L` is Launching, `W` Waiting, `D` Draining, `K` Killing,
-//! `End` Stopped.
+//! `End` Stopped. A `W` without a delay is an `L`. `tests/simulation.rs` reads this table: where it has a dot, the event
+//! must never order or change anything, and elsewhere it must be seen to.
 //!
 //! ```text
 //!                   Launching      Leasing       Clearing     Waiting      Starting         Running          Draining         Killing        Stopped
