@@ -7,3 +7,5 @@ pub mod env;
 pub mod error;
 pub mod http;
 pub mod policy;
+pub mod state_dir;
+pub mod status;

@@ -1,0 +1,276 @@
+//! The state directory of one config: its lock, the record of its live worker, and its status file.
+//!
+//! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it decides
+//! which processes are signalled. Files are replaced by rename, so a full disk keeps the old one and leaves no litter;
+//! they are not synced, since after a crash of the machine there is no worker left to know about. The lock is a flock: it
+//! ends with the process that holds it, however that dies, and no worker inherits it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use platform::{Identity, Pid, StartTime};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ExitCode};
+use crate::status;
+
+/// The longest state file that is read, in bytes; a status takes some thousand.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The longest line that a holder writes into the lock file, in bytes.
+const HOLDER_BYTES_MAX: u64 = 256;
+
+/// The state directory of one config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Opens `<state_dir>/<name>`, and creates it and its parents, for us alone, where they are missing.
+    ///
+    /// # Errors
+    /// Exit code 78: it can't be created, or is not ours alone; see [`StateDir::existing`].
+    pub fn open(state_dir: &Path, name: &str) -> Result<StateDir, Error> {
+        let path = state_dir.join(name);
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| cannot_use(&path, error))?;
+        ensure_ours_alone(&path)?;
+        Ok(StateDir { path })
+    }
+
+    /// `<state_dir>/<name>` if it exists; creates nothing.
+    ///
+    /// # Errors
+    /// Exit code 78: it is a symbolic link or no directory, belongs to another user, or its group or anybody may write it.
+    pub fn existing(state_dir: &Path, name: &str) -> Result<Option<StateDir>, Error> {
+        let path = state_dir.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => ensure_ours_alone(&path).map(|()| Some(StateDir { path })),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(cannot_use(&path, error)),
+        }
+    }
+
+    /// The directory itself: where [`Status`](status::Status) is read and written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that is locked; its content is the holder.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// The record of the live worker.
+    pub fn worker_path(&self) -> PathBuf {
+        self.path.join("worker.json")
+    }
+
+    /// The status file.
+    pub fn status_path(&self) -> PathBuf {
+        self.path.join(status::FILE_NAME)
+    }
+}
+
+fn cannot_use(path: &Path, cause: impl std::fmt::Display) -> Error {
+    Error::cannot(ExitCode::Config, format_args!("use the state directory {path:?}"), cause)
+}
+
+fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
+    let metadata = fs::symlink_metadata(path).map_err(|error| cannot_use(path, error))?;
+    let mode = metadata.mode() & 0o7777;
+    if metadata.is_symlink() {
+        return Err(cannot_use(path, "it is a symbolic link; set state_dir to where it leads"));
+    }
+    if !metadata.is_dir() {
+        return Err(cannot_use(path, "it is no directory"));
+    }
+    if metadata.uid() != platform::effective_user_id() {
+        return Err(cannot_use(path, format_args!("it belongs to user {}, not to us", metadata.uid())));
+    }
+    if mode & 0o022 != 0 {
+        let advice = format_args!("others may write it (mode {mode:04o}); run `chmod 700` on it");
+        return Err(cannot_use(path, advice));
+    }
+    Ok(())
+}
+
+/// NotFound, or a parent that is no directory.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Replaces a file of the state directory, with mode 0600. On an error the old one stays and nothing is left beside it.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    let written =
+        create_new(&temporary).and_then(|mut file| file.write_all(content)).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        drop(fs::remove_file(&temporary));
+    }
+    written
+}
+
+/// Creates a file that only we may read, in place of whatever has its name: follows no link. What is there can only be
+/// what a writer left that was killed, since the holder of the lock is the only writer.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            create()
+        }
+        created => created,
+    }
+}
+
+/// All of a small file; None where there is none.
+pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than any that we write"));
+    }
+    Ok(Some(bytes))
+}
+
+/// The right to supervise one config. Lasts until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _locked: File,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its pid. A plain number: in a container it may be 1.
+    pub pid: u32,
+    /// Who that is, for a signal that must reach no other process; None where it can't be told.
+    pub identity: Option<Identity>,
+}
+
+/// What [`Lock::holder`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody holds the lock: no supervisor runs.
+    Free,
+    /// It is held by a supervisor that has not yet said who it is.
+    Unknown,
+    /// It is held.
+    By(Holder),
+}
+
+impl Lock {
+    /// Takes the lock, or tells the holder's pid, if it can be known. Never waits.
+    ///
+    /// The file (mode 0600) is created where it is missing and never removed: whoever removed it would let two
+    /// supervisors hold two different files. Into it goes the holder: our pid and start time.
+    ///
+    /// # Errors
+    /// What open or flock report.
+    pub fn try_acquire(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).to_owned();
+        let mut file = options.open(dir.lock_path())?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(file).map(|holder| holder.pid))),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Readers take the first line only, and one that comes too early finds the last holder, whose start time is no
+        // living process's. A full disk takes nothing away: the lock is ours, only nameless.
+        let line = holder_line();
+        drop(file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)));
+        Ok(Ok(Lock { _locked: file }))
+    }
+
+    /// Whether the lock is held, and by whom; takes and changes nothing.
+    ///
+    /// To find out, a shared lock is tried and given back at once. A supervisor that starts in these microseconds finds
+    /// the lock taken; it tries again for seconds before it gives up, so that this is harmless.
+    ///
+    /// # Errors
+    /// What open or flock report; a missing file is no error.
+    pub fn holder(dir: &StateDir) -> io::Result<Held> {
+        let file = match File::open(dir.lock_path()) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(Held::Free),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Held::Free),
+            Err(TryLockError::WouldBlock) => Ok(read_holder(file).map_or(Held::Unknown, Held::By)),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// `PID START` of this process, or `PID` where the system won't tell the start.
+fn holder_line() -> String {
+    let pid = platform::own_pid();
+    let identity = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok().flatten());
+    identity.map_or_else(|| format!("{pid}\n"), |identity| format!("{pid} {}\n", identity.started))
+}
+
+/// Who a locked file says its holder is; None for no text or a process that is gone.
+fn read_holder(file: File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let (line, _) = text.split_once('\n')?;
+    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
+    let pid: u32 = pid.parse().ok().filter(|&pid| pid > 0)?;
+    if started.is_empty() {
+        return Some(Holder { pid, identity: None });
+    }
+    let written = Identity { pid: Pid::new(pid.try_into().ok()?)?, started: StartTime::from(started.to_owned()) };
+    match platform::identify(written.pid) {
+        Ok(found) => (found.as_ref() == Some(&written)).then_some(Holder { pid, identity: Some(written) }),
+        Err(_) => Some(Holder { pid, identity: None }),
+    }
+}
+
+/// The live worker on disk, so that a supervisor that was killed leaves no orphan that nobody knows.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    pid: i32,
+    started: String,
+}
+
+impl WorkerRecord {
+    /// Records the live worker, in place of the last one.
+    ///
+    /// # Errors
+    /// What open, write or rename report: the old record is then as it was.
+    pub fn write(dir: &StateDir, worker: &Identity) -> io::Result<()> {
+        let record = WorkerRecord { pid: worker.pid.as_raw(), started: worker.started.as_str().to_owned() };
+        replace_file(&dir.worker_path(), &serde_json::to_vec(&record)?)
+    }
+
+    /// The recorded worker. None where there is no record, or none that makes sense; a pid of 1 and below makes none.
+    ///
+    /// # Errors
+    /// What open or read report; InvalidData for a file longer than [`FILE_BYTES_MAX`].
+    pub fn read(dir: &StateDir) -> io::Result<Option<Identity>> {
+        let Some(bytes) = read_file(&dir.worker_path())? else { return Ok(None) };
+        let record: Option<WorkerRecord> = serde_json::from_slice(&bytes).ok();
+        Ok(record.and_then(|record| Some(Identity { pid: Pid::new(record.pid)?, started: record.started.into() })))
+    }
+
+    /// Removes the record: no worker lives.
+    ///
+    /// # Errors
+    /// What unlink reports; a missing record is no error.
+    pub fn remove(dir: &StateDir) -> io::Result<()> {
+        match fs::remove_file(dir.worker_path()) {
+            Err(error) if !is_missing(&error) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}

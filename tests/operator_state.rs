@@ -1,0 +1,172 @@
+//! The state directory: whom it admits, its lock, the worker's record and the status file.
+
+mod operator_support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use operator_support::{Dir, names};
+use platform::Pid;
+use worker_supervisor::error::ExitCode;
+use worker_supervisor::state_dir::{FILE_BYTES_MAX, Held, Lock, StateDir, WorkerRecord};
+use worker_supervisor::status::{Status, Transition};
+
+fn open(dir: &Dir) -> StateDir {
+    StateDir::open(&dir.join("state"), "demo").expect("the state directory")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("metadata").permissions().mode() & 0o7777
+}
+
+fn own_identity() -> platform::Identity {
+    let own = Pid::new(std::process::id().cast_signed()).expect("tests are not init");
+    platform::identify(own).expect("identified").expect("alive")
+}
+
+#[test]
+fn the_directory_and_its_parents_are_created_for_us_alone() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    assert_eq!(state.path(), dir.join("state/demo"));
+    assert_eq!((mode(&dir.join("state")), mode(state.path())), (0o700, 0o700));
+    assert_eq!(open(&dir), state);
+    assert_eq!(StateDir::existing(&dir.join("state"), "demo"), Ok(Some(state)));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_not_created_by_a_look() {
+    let dir = Dir::new();
+    assert_eq!(StateDir::existing(&dir.join("state"), "demo"), Ok(None));
+    assert!(dir.names().is_empty());
+}
+
+#[test]
+fn a_directory_that_others_could_have_prepared_is_refused() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    for mode in [0o720, 0o702, 0o777] {
+        fs::set_permissions(state.path(), Permissions::from_mode(mode)).expect("the mode to be set");
+        let error = StateDir::open(&dir.join("state"), "demo").expect_err("others may write it");
+        assert_eq!(error.code, ExitCode::Config);
+        assert!(error.message.contains(&format!("mode {mode:04o}")), "{error}");
+    }
+    symlink(state.path(), dir.join("state/link")).expect("a link");
+    fs::write(dir.join("state/file"), "").expect("a file");
+    for (name, cause) in [("link", "symbolic link"), ("file", "no directory")] {
+        let error = StateDir::existing(&dir.join("state"), name).expect_err(name);
+        assert!(error.message.contains(cause), "{error}");
+    }
+    assert_eq!(StateDir::open(&dir.join("state/file"), "x").expect_err("a file").code, ExitCode::Config);
+}
+
+#[test]
+fn a_lock_is_held_once_and_names_its_holder() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
+    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    assert_eq!(mode(&state.lock_path()), 0o600);
+    assert_eq!(Lock::try_acquire(&state).expect("no error").err(), Some(Some(std::process::id())));
+    let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
+    assert_eq!((holder.pid, holder.identity), (std::process::id(), Some(own_identity())));
+    drop(lock);
+    assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
+    assert!(state.lock_path().exists());
+    assert!(Lock::try_acquire(&state).expect("no error").is_ok());
+}
+
+#[test]
+fn what_a_dead_holder_left_names_nobody() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    let _lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let own = std::process::id();
+    for left in ["", "12", "x y\n", "0\n", "-1 x\n", "1 x\n", "2147483647 x\n", "4294967296\n", &format!("{own} x\n")] {
+        fs::write(state.lock_path(), left).expect("written");
+        assert_eq!(Lock::holder(&state).expect("a look"), Held::Unknown, "{left:?}");
+        assert_eq!(Lock::try_acquire(&state).expect("no error").err(), Some(None), "{left:?}");
+    }
+}
+
+#[test]
+fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    fs::write(state.lock_path(), "4194304 ".to_owned() + &"x".repeat(200) + "\n").expect("written");
+    let _lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let text = fs::read_to_string(state.lock_path()).expect("read");
+    assert_eq!(text, format!("{} {}\n", std::process::id(), own_identity().started));
+}
+
+#[test]
+fn a_worker_record_says_who_the_worker_is() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
+    WorkerRecord::remove(&state).expect("nothing to remove is no error");
+    WorkerRecord::write(&state, &own_identity()).expect("written");
+    assert_eq!(mode(&state.worker_path()), 0o600);
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Some(own_identity()));
+    WorkerRecord::remove(&state).expect("removed");
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
+    assert_eq!(names(state.path()), [""; 0]);
+}
+
+#[test]
+fn a_worker_record_that_makes_no_sense_is_none() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    for text in ["", "{", "[]", "{\"pid\":7}", "{\"pid\":99999999999,\"started\":\"x\"}"] {
+        fs::write(state.worker_path(), text).expect("written");
+        assert_eq!(WorkerRecord::read(&state).expect("no error"), None, "{text}");
+    }
+    for pid in [1, 0, -1] {
+        fs::write(state.worker_path(), format!("{{\"pid\":{pid},\"started\":\"x\"}}")).expect("written");
+        assert_eq!(WorkerRecord::read(&state).expect("no error"), None, "{pid}");
+    }
+}
+
+#[test]
+fn a_status_is_read_as_it_was_written() {
+    let dir = Dir::new();
+    assert_eq!(Status::read(dir.path()).expect("no error"), None);
+    let transitions = vec![Transition { at_ms: 3, message: "started pid=7".into() }];
+    let status = Status { name: "demo".into(), pid: Some(7), transitions, ..Status::default() };
+    for generation in 1..=3 {
+        let status = Status { generation, ..status.clone() };
+        status.write(dir.path()).expect("written");
+        assert_eq!(Status::read(dir.path()).expect("no error"), Some(status));
+    }
+    assert_eq!(dir.names(), ["status.json"]);
+    assert_eq!(mode(&dir.join("status.json")), 0o600);
+}
+
+#[test]
+fn a_status_that_cannot_be_written_leaves_no_litter() {
+    let dir = Dir::new();
+    fs::create_dir(dir.join("status.json")).expect("something in the way");
+    Status::default().write(dir.path()).expect_err("a directory is in the way");
+    assert_eq!(dir.names(), ["status.json"]);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_written_over_and_no_link_is_followed() {
+    let dir = Dir::new();
+    fs::write(dir.join("victim"), "untouched").expect("written");
+    symlink(dir.join("victim"), dir.join("status.json.new")).expect("a link");
+    Status::default().write(dir.path()).expect("written");
+    assert_eq!(fs::read_to_string(dir.join("victim")).expect("read"), "untouched");
+    assert_eq!(dir.names(), ["status.json", "victim"]);
+}
+
+#[test]
+fn a_file_that_is_no_status_is_an_error() {
+    let dir = Dir::new();
+    for text in ["", "{", "[1]", "{\"pid\":\"x\"}", &" ".repeat(FILE_BYTES_MAX as usize + 1)] {
+        fs::write(dir.join("status.json"), text).expect("written");
+        let error = Status::read(dir.path()).expect_err("no status");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    }
+}
