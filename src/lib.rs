@@ -6,6 +6,7 @@ pub mod config;
 pub mod env;
 pub mod error;
 pub mod http;
+pub mod logfile;
 pub mod policy;
 pub mod state_dir;
 pub mod status;

@@ -1,0 +1,226 @@
+//! The worker's logs: what a rotation keeps, what it may lose, and a dead worker's last words.
+
+mod operator_support;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use operator_support::Dir;
+use worker_supervisor::logfile::{Rotation, last_line};
+
+/// More steps than any of these logs takes.
+const STEPS_MAX: usize = 100;
+
+fn rotate(path: &Path, keep: u32) -> usize {
+    let mut rotation = Rotation::start(path, 0, keep).expect("no error").expect("the log is long enough");
+    1 + (0..STEPS_MAX).find(|_| rotation.step().expect("a step")).expect("an end")
+}
+
+fn append(path: &Path) -> File {
+    OpenOptions::new().append(true).create(true).open(path).expect("the log opens")
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).expect("the file is read")
+}
+
+#[test]
+fn a_log_no_longer_than_the_limit_stays() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    assert!(Rotation::start(&log, 3, 1).expect("no error").is_none());
+    fs::write(&log, "abc").expect("written");
+    assert!(Rotation::start(&log, 3, 1).expect("no error").is_none());
+    assert!(Rotation::start(Path::new("/dev/null"), 0, 1).expect("no error").is_none());
+    assert!(Rotation::start(dir.path(), 0, 1).expect("no error").is_none());
+    assert_eq!(dir.names(), ["a.log"]);
+}
+
+#[test]
+fn a_log_is_copied_and_the_writer_goes_on_at_the_new_end() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    let mut writer = append(&log);
+    for round in 1..=4 {
+        writeln!(writer, "round {round}").expect("written");
+        rotate(&log, 2);
+        assert_eq!(text(&log), "");
+    }
+    writeln!(writer, "now").expect("written");
+    assert_eq!(text(&log), "now\n");
+    assert_eq!(text(&dir.join("a.log.1")), "round 4\n");
+    assert_eq!(text(&dir.join("a.log.2")), "round 3\n");
+    assert_eq!(dir.names(), ["a.log", "a.log.1", "a.log.2"]);
+    let mode = fs::metadata(dir.join("a.log.1")).expect("metadata").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_long_log_takes_several_steps_and_nothing_written_between_them_is_lost() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    let mut writer = append(&log);
+    let mut written = vec![b'x'; 20 * 1024 * 1024];
+    writer.write_all(&written).expect("written");
+    let mut rotation = Rotation::start(&log, 0, 1).expect("no error").expect("long enough");
+    let mut steps = 1;
+    while !rotation.step().expect("a step") {
+        steps += 1;
+        let line = format!("after step {steps}\n");
+        writer.write_all(line.as_bytes()).expect("written");
+        written.extend_from_slice(line.as_bytes());
+    }
+    // A clone has it all at once.
+    assert!(steps >= 5 || cfg!(target_os = "macos"), "{steps}");
+    assert!(fs::read(dir.join("a.log.1")).expect("read") == written);
+    assert_eq!(text(&log), "");
+}
+
+#[test]
+fn a_gap_in_the_numbers_is_no_trouble() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    for (name, content) in [("a.log", "new"), ("a.log.2", "two"), ("a.log.7", "seven")] {
+        fs::write(dir.join(name), content).expect("written");
+    }
+    rotate(&log, 3);
+    assert_eq!(dir.names(), ["a.log", "a.log.1", "a.log.3", "a.log.7"]);
+    assert_eq!(text(&dir.join("a.log.3")), "two");
+}
+
+#[test]
+fn a_rotation_that_fails_or_is_given_up_leaves_the_log_and_no_litter() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(&log, "all of it").expect("written");
+    drop(Rotation::start(&log, 0, 1).expect("no error").expect("long enough"));
+    fs::create_dir(dir.join("a.log.1")).expect("something in the way");
+    let mut rotation = Rotation::start(&log, 0, 1).expect("no error").expect("long enough");
+    rotation.step().expect_err("a directory is in the way");
+    drop(rotation);
+    assert_eq!(dir.names(), ["a.log", "a.log.1"]);
+    assert_eq!(text(&log), "all of it");
+}
+
+#[test]
+fn no_link_is_followed_where_a_copy_goes() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(dir.join("victim"), "untouched").expect("written");
+    for name in ["a.log.new", "a.log.1", "a.log.2"] {
+        symlink(dir.join("victim"), dir.join(name)).expect("a link");
+    }
+    fs::write(&log, "secret").expect("written");
+    rotate(&log, 2);
+    assert_eq!(text(&dir.join("victim")), "untouched");
+    assert_eq!(text(&dir.join("a.log.1")), "secret");
+}
+
+#[test]
+fn a_log_that_somebody_truncates_meanwhile_is_left_alone() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(&log, vec![b'x'; 8 * 1024 * 1024]).expect("written");
+    let mut rotation = Rotation::start(&log, 0, 1).expect("no error").expect("long enough");
+    assert!(!rotation.step().expect("a step") || cfg!(target_os = "macos"));
+    File::create(&log).expect("truncated");
+    assert!(rotation.step().is_err() || cfg!(target_os = "macos"));
+}
+
+/// A file of numbered lines, as the numbers it begins and ends with. The first line is left out if it has lost its
+/// beginning, the last one if it has lost its end; all others must follow one upon the other.
+fn numbers(path: &Path) -> Option<(u64, u64)> {
+    let content = text(path);
+    let whole = content.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let mut lines = whole.split('\n').enumerate().filter_map(|(index, line)| {
+        let number = line.strip_prefix("line ").filter(|number| number.len() == 12);
+        assert!(number.is_some() || index == 0, "a torn line inside {path:?}: {line:?}");
+        number.map(|number| number.parse::<u64>().expect("a number"))
+    });
+    let first = lines.next()?;
+    let last = lines.fold(first, |before, number| {
+        assert_eq!(number, before + 1, "a line is lost inside {path:?}");
+        number
+    });
+    Some((first, last))
+}
+
+/// Lines appended by a writer at full speed while its log is rotated: what is missing at the end, per rotation.
+#[test]
+fn only_lines_written_between_the_last_read_and_the_truncation_are_lost() {
+    const ROTATIONS: u32 = 50;
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = append(&log);
+            while !stop.load(Ordering::Relaxed) {
+                let number = written.load(Ordering::Relaxed);
+                writer.write_all(format!("line {number:012}\n").as_bytes()).expect("written");
+                written.store(number + 1, Ordering::Relaxed);
+            }
+        });
+        for rotation in 0..ROTATIONS {
+            operator_support::wait_for("a long log", || fs::metadata(&log).is_ok_and(|log| log.len() > 256 * 1024));
+            rotate(&log, ROTATIONS);
+            assert!(rotation < ROTATIONS);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let files = (1..=ROTATIONS).rev().map(|number| dir.join(&format!("a.log.{number}"))).chain([log]);
+    let ranges: Vec<(u64, u64)> = files.filter_map(|path| numbers(&path)).collect();
+    assert_eq!(ranges.first().map(|range| range.0), Some(0));
+    let lost: Vec<u64> = ranges.windows(2).map(|pair| pair[1].0 - pair[0].1 - 1).collect();
+    let total = written.load(Ordering::Relaxed);
+    let worst = lost.iter().max().copied().unwrap_or_default();
+    let microseconds_a_line = seconds * 1e6 / total as f64;
+    println!(
+        "{ROTATIONS} rotations, {total} lines, one in {microseconds_a_line:.2} us; lost in all {}, in one rotation {worst} \
+         ({:.0} us), clean rotations {}",
+        lost.iter().sum::<u64>(),
+        worst as f64 * microseconds_a_line,
+        lost.iter().filter(|&&lines| lines == 0).count()
+    );
+    // A loaded machine may stop us between the two calls: milliseconds then, where it is microseconds at rest.
+    assert!(lost.iter().sum::<u64>() < total / 4, "lost {lost:?} of {total}");
+}
+
+#[test]
+fn last_words_are_the_last_line_of_the_worker() {
+    let dir = Dir::new();
+    let log = dir.join("a.err");
+    assert_eq!(last_line(&log, 0, 10), None);
+    assert_eq!(last_line(dir.path(), 0, 10), None);
+    assert_eq!(last_line(Path::new("/dev/null"), 0, 10), None);
+    for (content, from, to, expected) in [
+        ("", 0, 0, None),
+        ("\n \n\r\n", 0, 5, None),
+        ("old\n", 4, 4, None),
+        ("old\nnew", 4, 7, Some("new")),
+        ("old\nnew\nfrom the next worker\n", 4, 8, Some("new")),
+        ("one\ntwo\n\n  \n", 0, 12, Some("two")),
+        ("a\x1b[31mb\r\n", 0, 9, Some("a\\x1b[31mb")),
+        ("rotated since the spawn\n", 1000, 24, Some("rotated since the spawn")),
+        ("rotated since the exit\n", 1000, 2000, None),
+    ] {
+        fs::write(&log, content).expect("written");
+        assert_eq!(last_line(&log, from, to).as_deref(), expected, "{content:?}");
+    }
+}
+
+#[test]
+fn last_words_are_bounded() {
+    let dir = Dir::new();
+    let log = dir.join("a.err");
+    fs::write(&log, "x".repeat(100_000)).expect("written");
+    assert_eq!(last_line(&log, 0, 100_000), Some("x".repeat(300) + "…"));
+    fs::write(&log, "x".to_owned() + &"\n".repeat(5000)).expect("written");
+    assert_eq!(last_line(&log, 0, 5001), None);
+}
