@@ -7,6 +7,7 @@ pub mod env;
 pub mod error;
 pub mod http;
 pub mod logfile;
+pub mod operator;
 pub mod policy;
 pub mod state_dir;
 pub mod status;
