@@ -4,6 +4,7 @@
 //! lock tells whether it runs, the status file what it does. Everything here takes plain inputs and writers; the caller
 //! knows the terminal, prints errors and exits. Nothing here touches the worker.
 
+pub mod logs;
 pub mod restart;
 pub mod status;
 
