@@ -42,6 +42,7 @@ mod kqueue;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+mod own_trouble;
 mod owners;
 mod prepare;
 mod process;
@@ -64,6 +65,7 @@ mod sys {
 }
 
 pub use crate::files::{Pipe, open_log, pipe_from_helper, pipe_to_helper};
+pub use crate::own_trouble::is_own_trouble;
 pub use crate::owners::{Ownership, holders, ownership, port_is_free};
 pub use crate::prepare::{Trouble, effective_user_id, prepare_process};
 pub use crate::process::{

@@ -231,6 +231,13 @@ impl Pinned {
         self.pin.holds(&self.identity)
     }
 
+    /// Whether this user may signal it, as far as kill(2) tells without a signal. True for one that has gone.
+    #[must_use]
+    pub fn may_be_signalled(&self) -> bool {
+        let pid = nix::unistd::Pid::from_raw(self.identity.pid.as_raw());
+        nix::sys::signal::kill(pid, None) != Err(nix::errno::Errno::EPERM)
+    }
+
     /// Sends a signal to it. False: it has gone.
     ///
     /// # Errors
