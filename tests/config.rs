@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use worker_supervisor::config::{Config, ConfigError, HealthStatus, KEYS, Loaded, PortConflict, SecretEntry};
+use worker_supervisor::config::{Config, ConfigError, KEYS, Loaded, PortConflict, SecretEntry};
+use worker_supervisor::policy::health::StatusRule;
 
 /// A directory of its own for each test, removed at the end.
 struct Dir(PathBuf);
@@ -97,7 +98,7 @@ fn the_two_required_keys_are_enough() {
         host_header: "127.0.0.1:3111".into(),
         health_endpoint: "/".into(),
         sync_endpoint: None,
-        health_status: HealthStatus::BelowServerError,
+        health_status: StatusRule::Below500,
         health_interval: secs(30),
         health_timeout: secs(5),
         health_failures_before_restart: 3,
@@ -188,7 +189,7 @@ fn every_key_is_understood() {
         host_header: "worker.local:80".into(),
         health_endpoint: "/api/inngest?x=%20".into(),
         sync_endpoint: Some("/api/inngest".into()),
-        health_status: HealthStatus::OneOf(vec![200, 401]),
+        health_status: StatusRule::OneOf(vec![200, 401]),
         health_interval: Duration::from_millis(50),
         health_timeout: Duration::from_millis(1500),
         health_failures_before_restart: 16,

@@ -1,5 +1,7 @@
 //! The fixture worker does what it says: other tests rely on it.
 
+use worker_supervisor::config::Config;
+
 mod support;
 
 use std::io::{Read, Write};
@@ -258,11 +260,10 @@ fn scene_writes_a_configuration_that_parses() {
     scene.reconfigure(|config| {
         config.set_in("env", "KEY", "value");
     });
-    let text = std::fs::read_to_string(scene.config_file()).expect("a configuration");
-    let config: toml::Table = text.parse().expect("TOML");
-    assert_eq!(config["port"].as_integer(), Some(i64::from(scene.port().number())));
-    assert_eq!(config["command"].as_array().and_then(|words| words.last()?.as_str()), Some("a \"b\"\\ \u{1b}"));
-    assert_eq!(config["env"]["KEY"].as_str(), Some("value"));
+    let config = Config::load(&scene.config_file()).expect("a configuration").config;
+    assert_eq!(config.port, scene.port().number());
+    assert_eq!(config.command.last().map(String::as_str), Some("a \"b\"\\ \u{1b}"));
+    assert_eq!(config.env, [("KEY".to_owned(), "value".to_owned())]);
 }
 
 /// The fixture in the place of the supervisor, with the scene's environment.

@@ -11,8 +11,9 @@ use super::checks::{self, LABEL_BYTES_MAX, NAME_BYTES_MAX, Roots};
 use super::keys::nearest;
 use super::reader::{Placed, Reader};
 use super::seconds;
-use super::{Config, HealthStatus, KEYS, PortConflict, SHOWN_BYTES_MAX, SecretEntry};
+use super::{Config, KEYS, PortConflict, SHOWN_BYTES_MAX, SecretEntry};
 use crate::error::escape;
+use crate::policy::health::StatusRule;
 
 /// Puts a config together; problems stay in the reader. The strings are warnings.
 pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> (Config, Vec<String>) {
@@ -33,7 +34,7 @@ pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> 
             .unwrap_or_else(|| SocketAddr::new(host, port).to_string()),
         health_endpoint: checked_text(reader, "health_endpoint", checks::endpoint).unwrap_or_else(|| "/".into()),
         sync_endpoint: checked_text(reader, "sync_endpoint", checks::endpoint),
-        health_status: reader.statuses("health_status").map_or(HealthStatus::BelowServerError, HealthStatus::OneOf),
+        health_status: reader.statuses("health_status").map_or(StatusRule::Below500, StatusRule::OneOf),
         health_interval: reader.seconds("health_interval_secs"),
         health_timeout: reader.seconds("health_timeout_secs"),
         health_failures_before_restart: reader.count("health_failures_before_restart") as u32,

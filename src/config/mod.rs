@@ -22,6 +22,10 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::error::{Error, ExitCode, escape};
+use crate::policy::backoff::Backoff;
+use crate::policy::health::{HealthSettings, StatusRule};
+use crate::policy::settings::Settings;
+use crate::policy::sync::SyncSettings;
 use checks::Roots;
 use file::{ReadError, Trusted};
 pub use keys::{KEYS, KeyDoc, Kind, TIME_MAX, TIME_MIN};
@@ -54,7 +58,7 @@ pub struct Config {
     /// The path that a sync is PUT to, of the same form; `None`: no sync.
     pub sync_endpoint: Option<String>,
     /// Which answers to a probe are healthy.
-    pub health_status: HealthStatus,
+    pub health_status: StatusRule,
     /// From one probe to the next.
     pub health_interval: Duration,
     /// For connect, write and read of one probe together.
@@ -105,25 +109,6 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The launchd job's label; same form as `name`, at most 128 long.
     pub launchd_label: String,
-}
-
-/// Which answers to a probe are healthy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HealthStatus {
-    /// Any answer that does not blame the server: 100-499.
-    BelowServerError,
-    /// These codes only; never empty.
-    OneOf(Vec<u16>),
-}
-
-impl HealthStatus {
-    /// Whether an answer with this status code is healthy.
-    pub fn accepts(&self, status: u16) -> bool {
-        match self {
-            Self::BelowServerError => status < 500,
-            Self::OneOf(accepted) => accepted.contains(&status),
-        }
-    }
 }
 
 /// What to do about a stranger that listens on the worker's port.
@@ -242,6 +227,30 @@ impl Config {
         let (config, warnings) = meant::config(&mut reader, path, roots);
         let problems = reader.into_problems();
         if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
+    }
+
+    /// The part of it that the policy decides by.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            startup_timeout: self.startup_timeout,
+            stable: self.stable,
+            backoff: Backoff { min: self.restart_backoff_min, max: self.restart_backoff_max },
+            drain: self.drain_timeout,
+            port_grace: self.port_grace,
+            wait_for_port: self.port_conflict == PortConflict::Wait,
+            lease_timeout: self.secrets_timeout,
+            health: HealthSettings {
+                interval: self.health_interval,
+                timeout: self.health_timeout,
+                streak_max: self.health_failures_before_restart,
+                status: self.health_status.clone(),
+            },
+            sync: match (&self.sync_endpoint, self.sync_interval) {
+                (None, _) => SyncSettings::Never,
+                (Some(_), None) => SyncSettings::Once,
+                (Some(_), Some(interval)) => SyncSettings::Every(interval),
+            },
+        }
     }
 
     /// Where the worker is expected to listen and where probes go.

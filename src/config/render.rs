@@ -7,7 +7,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::seconds;
-use super::{Config, HealthStatus, PortConflict};
+use super::{Config, PortConflict};
+use crate::policy::health::StatusRule;
 
 impl Config {
     /// Every key with its effective value, as TOML.
@@ -32,8 +33,8 @@ impl Config {
         page.optional(
             "health_status",
             match &self.health_status {
-                HealthStatus::BelowServerError => None,
-                HealthStatus::OneOf(statuses) => Some(format!("{statuses:?}")),
+                StatusRule::Below500 => None,
+                StatusRule::OneOf(statuses) => Some(format!("{statuses:?}")),
             },
         );
         let conflict = match self.port_conflict {
