@@ -22,7 +22,8 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: each method hands its arguments on to the system's allocator, unchanged, and so keeps the contract as it does.
+// SAFETY: each method hands its arguments on to the system's allocator, unchanged, and so keeps the contract as it
+// does.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);

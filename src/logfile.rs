@@ -1,11 +1,12 @@
 //! The worker's logs: kept below a size, and read for a dead worker's last words.
 //!
-//! The worker holds its log open for appending, so a log is not renamed away: it is copied to `LOG.1` in bounded steps, up
-//! to the last byte, and then truncated in place, while the worker goes on writing. Lost is only what is written between
-//! the read that finds the end and the truncation, two system calls in a row: of 700,000 lines a second 1 line a rotation
-//! (2 µs) and 5 at most (8 µs) in 300 rotations on Linux; up to 20 ms where a loaded machine stops us just there. Until
-//! the truncation the log has everything: whatever fails before, such as a full disk, loses nothing and leaves no half copy.
-//! Refuses logs that are not regular files of ours, and never follows a link where it creates one.
+//! The worker holds its log open for appending, so a log is not renamed away: it is copied to `LOG.1` in bounded
+//! steps, up to the last byte, and then truncated in place, while the worker goes on writing. Lost is only what is
+//! written between the read that finds the end and the truncation, two system calls in a row: of 700,000 lines a
+//! second 1 line a rotation (2 µs) and 5 at most (8 µs) in 300 rotations on Linux; up to 20 ms where a loaded machine
+//! stops us just there. Until the truncation the log has everything: whatever fails before, such as a full disk, loses
+//! nothing and leaves no half copy. Refuses logs that are not regular files of ours, and never follows a link where it
+//! creates one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,8 +20,8 @@ use crate::state_dir::create_new;
 const STEP_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// So near to the end the copy is finished in one go, in bytes.
 const NEAR_BYTES: u64 = 64 * 1024;
-/// How much a log may grow while it is copied, in bytes, before it is truncated all the same: a worker that writes faster
-/// than we copy would fill the disk.
+/// How much a log may grow while it is copied, in bytes, before it is truncated all the same: a worker that writes
+/// faster than we copy would fill the disk.
 const CHASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// One read close to the end, in bytes.
 const READ_BYTES: usize = 16 * 1024;
@@ -185,8 +186,8 @@ fn begin_copy(_log: &Path, _size: u64, copy: &Path) -> io::Result<File> {
     create_new(copy)
 }
 
-/// A clone of the whole log where it lies on APFS, which takes one call however long the log is. Elsewhere the same call
-/// copies all of it, so that it is not made for a long log; an empty copy then, or after any failure.
+/// A clone of the whole log where it lies on APFS, which takes one call however long the log is. Elsewhere the same
+/// call copies all of it, so that it is not made for a long log; an empty copy then, or after any failure.
 #[cfg(target_os = "macos")]
 fn begin_copy(log: &Path, size: u64, copy: &Path) -> io::Result<File> {
     use std::os::unix::fs::PermissionsExt;
@@ -200,8 +201,9 @@ fn begin_copy(log: &Path, size: u64, copy: &Path) -> io::Result<File> {
 }
 
 /// The last line with something in it between two lengths of a log, that at a worker's spawn and that at its exit; at
-/// most 300 bytes of it, escaped, out of the last 4 KiB. `to` below `from` means that the log was rotated in between: all
-/// before `to` is the worker's then. None: no such line, or no such regular file, or it was rotated since the exit.
+/// most 300 bytes of it, escaped, out of the last 4 KiB. `to` below `from` means that the log was rotated in between:
+/// all before `to` is the worker's then. None: no such line, or no such regular file, or it was rotated since the
+/// exit.
 pub fn last_line(path: &Path, from: u64, to: u64) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;

@@ -1,9 +1,9 @@
 //! The state directory of one config: its lock, the record of its live worker, and its status file.
 //!
-//! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it decides
-//! which processes are signalled. Files are replaced by rename, so a full disk keeps the old one and leaves no litter;
-//! they are not synced, since after a crash of the machine there is no worker left to know about. The lock is a flock: it
-//! ends with the process that holds it, however that dies, and no worker inherits it.
+//! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it
+//! decides which processes are signalled. Files are replaced by rename, so a full disk keeps the old one and leaves no
+//! litter; they are not synced, since after a crash of the machine there is no worker left to know about. The lock is
+//! a flock: it ends with the process that holds it, however that dies, and no worker inherits it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -42,7 +42,8 @@ impl StateDir {
     /// `<state_dir>/<name>` if it exists; creates nothing.
     ///
     /// # Errors
-    /// Exit code 78: it is a symbolic link or no directory, belongs to another user, or its group or anybody may write it.
+    /// Exit code 78: it is a symbolic link or no directory, belongs to another user, or its group or anybody may write
+    /// it.
     pub fn existing(state_dir: &Path, name: &str) -> Result<Option<StateDir>, Error> {
         let path = state_dir.join(name);
         match fs::symlink_metadata(&path) {

@@ -1,8 +1,8 @@
 //! Holds the policy to its promises in many small worlds, each made of one number.
 //!
-//! A world has a worker, a port, a secrets tool, HTTP, an operator and a clock, and each of them may fail at any moment.
-//! Nobody waits: the clock jumps. `SIMULATION_SEED=n` plays one seed and tells what happens; `SIMULATION_SEEDS=n` plays
-//! the first n.
+//! A world has a worker, a port, a secrets tool, HTTP, an operator and a clock, and each of them may fail at any
+//! moment. Nobody waits: the clock jumps. `SIMULATION_SEED=n` plays one seed and tells what happens;
+//! `SIMULATION_SEEDS=n` plays the first n.
 
 mod simulation {
     pub(crate) mod character;

@@ -1,7 +1,7 @@
 //! The body of an answer: found by its framing, decoded as it comes, kept up to a limit.
 //!
-//! Nothing is buffered but what is kept, and every byte is taken once: data in whole pieces, chunk framing byte by byte.
-//! A body can't fail: framing that makes no sense ends it, as its last byte would.
+//! Nothing is buffered but what is kept, and every byte is taken once: data in whole pieces, chunk framing byte by
+//! byte. A body can't fail: framing that makes no sense ends it, as its last byte would.
 
 use super::{BODY_BYTES_KEPT_MAX, State};
 
@@ -89,8 +89,9 @@ impl Chunk {
     /// Before the first size.
     pub(super) const START: Self = Self::Size { size: None };
 
-    /// Takes data in one go and framing a byte at a time; says how many of `bytes`, which are not empty, and what follows.
-    /// `None` is the end: the body's last byte, or framing that makes no sense, behind which nothing can be trusted.
+    /// Takes data in one go and framing a byte at a time; says how many of `bytes`, which are not empty, and what
+    /// follows. `None` is the end: the body's last byte, or framing that makes no sense, behind which nothing can be
+    /// trusted.
     fn take(self, kept: &mut Vec<u8>, bytes: &[u8]) -> (usize, Option<Self>) {
         let next = match (self, bytes[0]) {
             (Self::Data { mut left }, _) => {

@@ -1,8 +1,8 @@
 //! `logs`: the end of both logs, and what is appended to them, as tail(1) shows it.
 //!
-//! However long the logs are, the end is found in blocks from behind and memory stays the same. Following goes by path: it
-//! survives a rotation, which truncates the file in place, and a file that is replaced. Two names of one file are shown
-//! once. Neither log is favoured: each is read a piece at a time, in turns. Nothing here touches the worker.
+//! However long the logs are, the end is found in blocks from behind and memory stays the same. Following goes by
+//! path: it survives a rotation, which truncates the file in place, and a file that is replaced. Two names of one file
+//! are shown once. Neither log is favoured: each is read a piece at a time, in turns. Nothing here touches the worker.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,8 +27,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const SIGNALS: Token = Token(0);
 const OUTPUT: Token = Token(1);
 
-/// Prints the last `lines` lines of both logs and, with `follow`, what is appended, until SIGINT, SIGTERM or SIGHUP comes
-/// or the reader goes away. `output_fd` is the descriptor behind `output`. What is odd about a log goes to `notes`.
+/// Prints the last `lines` lines of both logs and, with `follow`, what is appended, until SIGINT, SIGTERM or SIGHUP
+/// comes or the reader goes away. `output_fd` is the descriptor behind `output`. What is odd about a log goes to
+/// `notes`.
 ///
 /// # Errors
 /// The output can't be written, or signals can't be received (70).

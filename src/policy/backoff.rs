@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// A minimum or a maximum of zero means that the first retry comes at once; the ladder then doubles from here, so that it
-/// is never a loop without a pause, in which no signal would be heard.
+/// A minimum or a maximum of zero means that the first retry comes at once; the ladder then doubles from here, so that
+/// it is never a loop without a pause, in which no signal would be heard.
 const DOUBLING_FLOOR: Duration = Duration::from_millis(10);
 
 /// The shortest and the longest delay of a ladder.

@@ -1,4 +1,5 @@
-//! What must hold whatever the machine thinks: each promise is one check, made on the record of events and orders alone.
+//! What must hold whatever the machine thinks: each promise is one check, made on the record of events and orders
+//! alone.
 //!
 //! Nothing here knows how the machine decides. A check that fails names the promise.
 
