@@ -3,11 +3,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod http;
 pub mod logfile;
 pub mod operator;
+pub mod ownlog;
 pub mod policy;
+pub mod runtime;
 pub mod state_dir;
 pub mod status;

@@ -75,6 +75,10 @@ pub struct Status {
     pub port_holder: Option<String>,
     /// What stands in the way, in words: why the last start failed, or what is wrong with the edited configuration.
     pub problem: Option<String>,
+    /// Variables whose secret could not be refreshed, so that the last good value is used.
+    pub stale_secrets: Vec<String>,
+    /// Variables that the worker does without, since their optional secret could not be had.
+    pub absent_secrets: Vec<String>,
     /// The last transitions, oldest first; at most [`TRANSITIONS_MAX`].
     pub transitions: Vec<Transition>,
 }
@@ -83,7 +87,8 @@ impl Status {
     /// Replaces the status file in `dir`, with mode 0600.
     ///
     /// # Errors
-    /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside it.
+    /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside
+    /// it.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
         state_dir::replace_file(&dir.join(FILE_NAME), &serde_json::to_vec(self)?)
     }
@@ -91,8 +96,8 @@ impl Status {
     /// Reads the status file in `dir`. None: there is none.
     ///
     /// # Errors
-    /// InvalidData for a file that is no status, or is longer than [`state_dir::FILE_BYTES_MAX`]; else what open or read
-    /// report.
+    /// InvalidData for a file that is no status, or is longer than [`state_dir::FILE_BYTES_MAX`]; else what open or
+    /// read report.
     pub fn read(dir: &Path) -> io::Result<Option<Status>> {
         let Some(bytes) = state_dir::read_file(&dir.join(FILE_NAME))? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -111,8 +116,8 @@ pub struct Exit {
     pub pid: i32,
     /// The exit code or the signal, in words.
     pub reason: String,
-    /// How long it lived.
-    pub uptime_ms: u64,
+    /// How long it lived, if this supervisor saw it start.
+    pub uptime_ms: Option<u64>,
     /// Whether the supervisor had asked for it.
     pub asked_for: bool,
     /// The last line of its standard error, if it died by itself and left one.

@@ -51,7 +51,14 @@ const RULES: [Rule; 11] = [
     // The fixture has to look at its signals before the standard library changes them.
     (|path| !path.starts_with("platform/") && path != "examples/worker/inherited.rs", unsafe_code),
     // One file holds the wait, with its limit, that all tests share.
-    (|path| !["examples/", "benches/", "tests/support/wait.rs"].iter().any(|it| path.starts_with(it)), sleeping),
+    (
+        |path| {
+            !["examples/", "benches/", "tests/support/wait.rs", "src/operator/restart.rs"]
+                .iter()
+                .any(|it| path.starts_with(it))
+        },
+        sleeping,
+    ),
     (|path| path.starts_with("src/policy") && !is_test(path), wildcard_arms),
     (|path| is_pure(path) && !is_test(path), clock_reads),
 ];

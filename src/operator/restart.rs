@@ -1,9 +1,9 @@
 //! `restart`: asks the supervisor for a graceful restart and waits for what comes of it.
 //!
-//! The request is SIGUSR1 to the holder of the lock, sent so that it reaches that process or nobody. The answer is read
-//! from the status file: success is a newer worker that is healthy, never the old one seen once more. Failure comes with
-//! its reason as soon as the file has it, and the wait is bounded. The configuration was checked before: a [`Config`]
-//! exists only if it is valid, so that a broken edit can't cost a running worker.
+//! The request is SIGUSR1 to the holder of the lock, sent so that it reaches that process or nobody. The answer is
+//! read from the status file: success is a newer worker that is healthy, never the old one seen once more. Failure
+//! comes with its reason as soon as the file has it, and the wait is bounded. The configuration was checked before: a
+//! [`Config`] exists only if it is valid, so that a broken edit can't cost a running worker.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -24,13 +24,13 @@ const REACTION_MAX: Duration = Duration::from_secs(5);
 /// For a loaded machine, on top of all times that the configuration names.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Restarts the worker and prints one line about the new one. `progress` gets a line that is written over again and again,
-/// for a terminal; None for no such line.
+/// Restarts the worker and prints one line about the new one. `progress` gets a line that is written over again and
+/// again, for a terminal; None for no such line.
 ///
 /// # Errors
-/// [`ExitCode::NotRunning`] if no supervisor runs for this config, or it stops meanwhile; [`ExitCode::Failed`] if the new
-/// worker does not become healthy, with the reason, or the supervisor can't be reached; [`ExitCode::Config`] for a state
-/// directory that is not ours alone.
+/// [`ExitCode::NotRunning`] if no supervisor runs for this config, or it stops meanwhile; [`ExitCode::Failed`] if the
+/// new worker does not become healthy, with the reason, or the supervisor can't be reached; [`ExitCode::Config`] for a
+/// state directory that is not ours alone.
 pub fn restart(
     config: &Config,
     output: &mut dyn Write,
@@ -191,7 +191,11 @@ fn failure(now: &Status) -> String {
         (Some(problem), _) => problem.clone(),
         (None, Some(exit)) => {
             let words = exit.stderr.as_ref().map_or_else(String::new, |line| format!(": {line}"));
-            format!("the new worker ended after {}: {}{words}", span(exit.uptime_ms), exit.reason)
+            format!(
+                "the new worker ended after {}: {}{words}",
+                exit.uptime_ms.map_or_else(|| "a while".to_owned(), span),
+                exit.reason
+            )
         }
         (None, None) => {
             let probe = now.last_probe.as_ref().map_or_else(String::new, |probe| format!(": {}", probe.result));

@@ -70,7 +70,7 @@ fn a_new_worker_that_died_is_told_with_its_last_words() {
     let exit = Exit {
         generation: 4,
         reason: "exit code 1".into(),
-        uptime_ms: 250,
+        uptime_ms: Some(250),
         stderr: Some("Error: boom".into()),
         ..Exit::default()
     };

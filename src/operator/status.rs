@@ -1,8 +1,8 @@
 //! `status`: what the supervisor last said of itself and its worker, and whether that still holds.
 //!
-//! The file alone proves nothing: it stays when a supervisor is killed, and grows old when one is stopped or hangs. So the
-//! lock is asked whether somebody runs, and a file that is older than it may be is called so. Healthy, and exit code 0, is
-//! only what a living supervisor said a short while ago.
+//! The file alone proves nothing: it stays when a supervisor is killed, and grows old when one is stopped or hangs. So
+//! the lock is asked whether somebody runs, and a file that is older than it may be is called so. Healthy, and exit
+//! code 0, is only what a living supervisor said a short while ago.
 
 use std::io::{self, Write};
 
@@ -181,7 +181,11 @@ fn restarts(status: &Status, now_ms: u64) -> String {
         text += &format!(", {} failed starts in a row", status.failed_starts);
     }
     if let Some(Exit { at_ms, pid, reason, uptime_ms, .. }) = &status.last_exit {
-        text += &format!("; pid {pid} ended {} after {}: {reason}", ago(*at_ms, now_ms), span(*uptime_ms));
+        text += &format!(
+            "; pid {pid} ended {} after {}: {reason}",
+            ago(*at_ms, now_ms),
+            uptime_ms.map_or_else(|| "a while".to_owned(), span)
+        );
     }
     text
 }

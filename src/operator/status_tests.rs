@@ -28,7 +28,7 @@ fn healthy() -> Status {
             generation: 2,
             pid: 4710,
             reason: "exit code 1".into(),
-            uptime_ms: 5_200,
+            uptime_ms: Some(5_200),
             asked_for: false,
             stderr: Some("Error: boom".into()),
         }),

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use platform::{ExitStatus, Peeked, Pid, Pipe, Reaped, SendSignal};
+use platform::{ExitStatus, Pid, Pipe};
 
+use super::child::{kill_group, reap};
 use crate::config::Config;
 use crate::env;
 
@@ -273,27 +274,6 @@ impl Graveyard {
     }
 }
 
-/// `None`: the child runs, or cannot be reaped yet. `Some(None)`: it is gone and somebody else has its status.
-fn reap(pid: Pid) -> Option<Option<ExitStatus>> {
-    match platform::peek(pid) {
-        Ok(Peeked::Exited) => {}
-        Ok(Peeked::NotAChild) => return Some(None),
-        Ok(Peeked::NotYet) | Err(_) => return None,
-    }
-    // Until the reap the group's id can't be anybody else's.
-    kill_group(pid);
-    match platform::reap(pid) {
-        Ok(Reaped::Exit(status)) => Some(Some(status)),
-        Ok(Reaped::NotAChild) => Some(None),
-        Ok(Reaped::NotYet) | Err(_) => None,
-    }
-}
-
-fn kill_group(leader: Pid) {
-    // Nobody left in it is no error, and there is no other.
-    let _ = platform::signal_group(leader, SendSignal::Kill);
-}
-
 /// What the tests of helpers, secrets and hooks share.
 #[cfg(test)]
 pub(super) mod testing {
@@ -359,7 +339,7 @@ pub(super) mod testing {
         pub(in crate::runtime) fn wait_for_reap(&mut self, pid: Pid, mut sweep: impl FnMut()) {
             self.turn_until("the reaping of a child", || {
                 sweep();
-                matches!(platform::peek(pid), Ok(Peeked::NotAChild)).then_some(())
+                matches!(platform::peek(pid), Ok(platform::Peeked::NotAChild)).then_some(())
             });
         }
     }
@@ -407,7 +387,7 @@ mod tests {
         let done = finish(&mut bench, helper);
         assert_eq!((done.status, done.overflowed), (Some(ExitStatus::Code(0)), false));
         assert_eq!(done.output, b"a b\n");
-        assert_eq!(platform::peek(pid).unwrap(), Peeked::NotAChild);
+        assert_eq!(platform::peek(pid).unwrap(), platform::Peeked::NotAChild);
     }
 
     #[test]
@@ -537,7 +517,7 @@ mod tests {
         let daemon = output.split_once("daemon=").unwrap().1.split_once('.').unwrap().0;
         let daemon =
             platform::Pinned::open(Pid::new(daemon.parse().unwrap()).unwrap()).unwrap().expect("it holds the pipe");
-        assert!(daemon.signal(SendSignal::Kill).unwrap());
+        assert!(daemon.signal(platform::SendSignal::Kill).unwrap());
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! A launch: the worker's environment, its program, its log files, its spawn.
+//!
+//! Everything is made anew for each launch, so that an edit takes effect at the next one and a mended fault is found
+//! mended. An error is one line that says what to mend. Spawning needs no descriptor that is not open already: logs
+//! that can't be opened fall back to /dev/null, which is held open for that.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use platform::Pid;
+
+use crate::config::Config;
+use crate::env::{self, Environment, Secret};
+
+/// What is ready to be spawned.
+pub(super) struct Prepared {
+    program: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+    /// Sentences for the log.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A worker that was spawned.
+pub(super) struct Launched {
+    pub(super) pid: Pid,
+    /// Sentences for the log.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Builds the environment and finds the program.
+///
+/// # Errors
+/// One line that says what is wrong with the env file, the directory or the program.
+pub(super) fn prepare(
+    config: &Config,
+    inherited: &[(OsString, OsString)],
+    secrets: &[(String, Secret)],
+) -> Result<Prepared, String> {
+    let secrets = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
+    let (environment, warnings) =
+        Environment::build(inherited.iter().cloned(), config, secrets).map_err(|error| error.to_string())?;
+    let env = environment.to_exec().map_err(|error| error.to_string())?;
+    env::ensure_worker_dir(&config.worker_dir).map_err(|error| error.to_string())?;
+    let program = env::resolve(&config.command[0], environment.value("PATH"), &config.worker_dir)
+        .map_err(|error| error.to_string())?;
+    let program = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    let args = config.command.iter().map(|arg| CString::new(arg.as_str()));
+    let args = args.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    Ok(Prepared { program, args, env, warnings })
+}
+
+/// Spawns the worker with its standard output and error appended to its logs.
+///
+/// # Errors
+/// One line that says what could not be run and why.
+pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result<Launched, String> {
+    let mut warnings = Vec::new();
+    let stdout = open_log(&config.log_stdout, &mut warnings);
+    let stderr =
+        if config.log_stderr == config.log_stdout { None } else { Some(open_log(&config.log_stderr, &mut warnings)) };
+    let stdout_fd = stdout.as_ref().unwrap_or(null).as_fd();
+    let stderr_fd = match &stderr {
+        None => stdout_fd,
+        Some(file) => file.as_ref().unwrap_or(null).as_fd(),
+    };
+    let command = platform::Command {
+        program: &prepared.program,
+        args: &prepared.args,
+        env: &prepared.env,
+        dir: &config.worker_dir,
+        stdin: null.as_fd(),
+        stdout: stdout_fd,
+        stderr: stderr_fd,
+    };
+    match platform::spawn(&command) {
+        Ok(pid) => Ok(Launched { pid, warnings }),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
+    let opened = match platform::open_log(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| platform::open_log(path))
+        }
+        opened => opened,
+    };
+    opened.map_err(|error| warnings.push(format!("cannot open log {path:?}: {error}; its output is discarded"))).ok()
+}

@@ -1,0 +1,109 @@
+//! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
+//!
+//! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
+//! tick; a rotation goes a few megabytes per turn of the loop, so that nothing waits for it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::logfile::{self, Rotation};
+
+/// Both logs of one configuration.
+pub(super) struct Logs {
+    stdout: PathBuf,
+    stderr: PathBuf,
+    bytes_max: Option<u64>,
+    keep: u32,
+    /// Rotations under way, since when.
+    rotating: Vec<Rotation>,
+    step_at: Option<Instant>,
+    /// Where the live worker's part of the standard error log begins.
+    stderr_from: u64,
+}
+
+/// The part of the standard error log that one worker wrote: from the first byte to before the last.
+pub(super) struct Output {
+    from: u64,
+    to: u64,
+}
+
+impl Logs {
+    /// The logs that the configuration names.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            stdout: config.log_stdout.clone(),
+            stderr: config.log_stderr.clone(),
+            bytes_max: config.log_bytes_max,
+            keep: config.log_keep,
+            rotating: Vec::new(),
+            step_at: None,
+            stderr_from: 0,
+        }
+    }
+
+    /// Takes over another configuration. Rotations under way go on.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        let rotating = std::mem::take(&mut self.rotating);
+        *self = Self { rotating, step_at: self.step_at, stderr_from: self.stderr_from, ..Self::new(config) };
+    }
+
+    /// A worker is about to write.
+    pub(super) fn worker_starts(&mut self) {
+        self.stderr_from = self.stderr_len();
+    }
+
+    /// What the worker has written to its standard error.
+    pub(super) fn output_of_worker(&self) -> Output {
+        Output { from: self.stderr_from, to: self.stderr_len() }
+    }
+
+    /// The last line of that output, escaped, if there is one.
+    pub(super) fn last_line(&self, output: &Output) -> Option<String> {
+        logfile::last_line(&self.stderr, output.from, output.to)
+    }
+
+    /// Begins to rotate what has grown too large. Returns what went wrong, in words.
+    pub(super) fn look(&mut self, now: Instant) -> Vec<String> {
+        let Some(bytes_max) = self.bytes_max else { return Vec::new() };
+        if !self.rotating.is_empty() {
+            return Vec::new();
+        }
+        let mut problems = Vec::new();
+        let stderr = (self.stderr != self.stdout).then_some(&self.stderr);
+        for path in std::iter::once(&self.stdout).chain(stderr) {
+            match Rotation::start(path, bytes_max, self.keep) {
+                Ok(rotation) => self.rotating.extend(rotation),
+                Err(error) => problems.push(format!("cannot rotate {path:?}: {error}; it goes on growing")),
+            }
+        }
+        self.step_at = (!self.rotating.is_empty()).then_some(now);
+        problems
+    }
+
+    /// Goes on with the rotations under way. Returns what went wrong, in words.
+    pub(super) fn step(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        self.rotating.retain_mut(|rotation| match rotation.step() {
+            Ok(is_done) => !is_done,
+            Err(error) => {
+                problems.push(format!("cannot rotate {:?}: {error}; it goes on growing", rotation.path()));
+                false
+            }
+        });
+        if self.rotating.is_empty() {
+            self.step_at = None;
+        }
+        problems
+    }
+
+    /// When to call [`Logs::step`] next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.step_at
+    }
+
+    fn stderr_len(&self) -> u64 {
+        fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
+    }
+}

@@ -1,0 +1,335 @@
+//! The loop: waits, looks at the clock, lets the policy decide, carries out what it ordered, and tells about it.
+//!
+//! One thread, one poll, one place that reads the clock. A turn goes: poll, clock, exits, signals, helpers, exchanges,
+//! time; each fact is settled before the next is looked at, and what is to be told is told at the turn's end, after
+//! everything that was ordered has been done. Nothing here waits but the poll. After the start only the policy's `Quit`
+//! or a failed poll ends it; all else becomes an event or a line in the log.
+
+mod calm;
+mod child;
+mod exchange;
+mod helper;
+mod hooks;
+mod launch;
+mod logs;
+mod narrator;
+mod perform;
+mod port;
+mod secrets;
+mod sources;
+mod start;
+mod words;
+mod worker;
+
+pub use start::run;
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use log::warn;
+use mio::{Events, Poll};
+use platform::{Signal, SignalQueue, Signals};
+
+use self::exchange::{Ended, Exchanger, Verdict};
+use self::hooks::{HookEvent, Hooks};
+use self::logs::Logs;
+use self::narrator::{Narrator, Now, millis};
+use self::port::PortWatch;
+use self::secrets::Secrets;
+use self::sources::Source;
+use self::worker::Worker;
+use crate::config::Config;
+use crate::error::{Error, ExitCode};
+use crate::policy::{Actions, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
+use crate::state_dir::{StateDir, WorkerRecord};
+
+/// How many events one poll may return; the rest come with the next.
+const EVENTS_MAX: usize = 32;
+
+/// Everything that one supervisor holds.
+struct Supervisor {
+    poll: Poll,
+    signals: Signals,
+    config: Config,
+    machine: Machine,
+    /// The live worker.
+    worker: Option<Worker>,
+    probe: Exchanger,
+    sync: Exchanger,
+    port: PortWatch,
+    secrets: Secrets,
+    hooks: Hooks,
+    logs: Logs,
+    state_dir: StateDir,
+    narrator: Narrator,
+    /// /dev/null, held open so that a launch finds it even when descriptors have run out.
+    null: File,
+    /// The environment that this process was started with.
+    inherited: Vec<(OsString, OsString)>,
+    /// What is to be told at the end of the turn.
+    notices: Vec<Notice>,
+    /// Facts that followed from an order of this turn.
+    replies: VecDeque<Event>,
+    /// What the turn's work met, to be told at its end: kind and text.
+    warnings: Vec<(&'static str, String)>,
+    /// The launch that leases are under way for.
+    leasing: Option<Generation>,
+    /// Whether to look at the worker in the next turn even if nothing rings.
+    is_sweep_due: bool,
+    /// Whether the worker record is out of date.
+    is_record_stale: bool,
+    /// Whether the status file is out of date.
+    is_status_stale: bool,
+    /// Set by the policy's `Quit`.
+    end: Option<ExitCode>,
+}
+
+/// Which sources asked to be looked at.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    signals: bool,
+    worker: bool,
+    helpers: bool,
+    probe: bool,
+    sync: bool,
+}
+
+impl Supervisor {
+    /// Runs until the policy quits.
+    fn supervise(mut self) -> Result<ExitCode, Error> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            self.tell(read_clock());
+            if let Some(code) = self.end {
+                return Ok(code);
+            }
+            let ready = self.wait(&mut events)?;
+            self.turn(ready, read_clock());
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) -> Result<Ready, Error> {
+        let timeout = self.next_deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match self.poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::cannot(ExitCode::Internal, "wait for events", error)),
+        }
+        let mut ready = Ready::default();
+        for event in events.iter() {
+            match Source::of(event.token()) {
+                Source::Signals => ready.signals = true,
+                Source::Bell => ready.worker = true,
+                Source::Helper => ready.helpers = true,
+                Source::Probe => ready.probe = true,
+                Source::Sync => ready.sync = true,
+            }
+        }
+        Ok(ready)
+    }
+
+    fn turn(&mut self, ready: Ready, now: Now) {
+        let signals = if ready.signals { self.take_signals() } else { TakenSignals::default() };
+        let is_worker_due = self.worker.as_ref().and_then(Worker::deadline).is_some_and(|at| now.instant >= at);
+        let is_sweep_due = std::mem::take(&mut self.is_sweep_due);
+        if ready.worker || signals.child || is_worker_due || is_sweep_due {
+            self.look_at_worker(now);
+        }
+        if let Some(signal) = signals.stop {
+            self.settle(now, Event::StopRequested(signal));
+        }
+        if signals.restart {
+            self.settle(now, Event::RestartRequested);
+        }
+        self.look_at_helpers(now);
+        if ready.probe {
+            self.look_at_probe(now);
+        }
+        if ready.sync {
+            self.look_at_sync(now);
+        }
+        self.settle(now, Event::TimePassed);
+    }
+
+    /// Lets the policy handle a fact, carries out its orders, and does the same with every fact that follows at once.
+    fn settle(&mut self, now: Now, fact: Event) {
+        let actions = self.machine.handle(now.instant, fact);
+        self.begin(actions, now);
+    }
+
+    /// Carries out orders and settles every fact that follows from them at once.
+    fn begin(&mut self, orders: Actions, now: Now) {
+        let mut orders = orders;
+        loop {
+            for order in orders {
+                let reply = self.perform(now, order);
+                self.replies.extend(reply);
+            }
+            let Some(fact) = self.replies.pop_front() else { return };
+            orders = self.machine.handle(now.instant, fact);
+        }
+    }
+
+    fn take_signals(&mut self) -> TakenSignals {
+        let mut taken = TakenSignals::default();
+        loop {
+            match self.signals.next() {
+                Ok(Some(signal)) => taken.add(signal),
+                Ok(None) => return taken,
+                Err(error) => {
+                    warn!("cannot read signals: {error}");
+                    return taken;
+                }
+            }
+        }
+    }
+
+    fn look_at_worker(&mut self, now: Now) {
+        let Some(departure) = self.worker.as_mut().and_then(|worker| worker.look(now.instant)) else { return };
+        self.worker = None;
+        self.is_record_stale = true;
+        let output = self.logs.output_of_worker();
+        self.narrator.saw_exit(&departure, now);
+        self.settle(now, Event::Exited(departure.generation));
+        // Only now, with the next worker under way, is there time to read what the last one said.
+        self.narrator.saw_last_words(departure.generation, self.logs.last_line(&output));
+    }
+
+    fn look_at_helpers(&mut self, now: Now) {
+        self.hooks.proceed(now.instant);
+        if self.secrets.proceed(now.instant)
+            && let Some(generation) = self.leasing.take()
+        {
+            self.settle(now, Event::LeaseEnded(generation));
+        }
+    }
+
+    fn look_at_probe(&mut self, now: Now) {
+        if let Some(ended) = self.probe.proceed(now.instant) {
+            let event = self.probed(&ended, now);
+            self.settle(now, event);
+        }
+    }
+
+    fn look_at_sync(&mut self, now: Now) {
+        if let Some(ended) = self.sync.proceed(now.instant) {
+            let event = self.synced(&ended, now);
+            self.settle(now, event);
+        }
+    }
+
+    fn probed(&mut self, ended: &Ended, now: Now) -> Event {
+        let (outcome, is_healthy) = match &ended.verdict {
+            Verdict::Answered(status) => (ProbeOutcome::Answered(*status), self.config.health_status.accepts(*status)),
+            Verdict::Failed(_) => (ProbeOutcome::Failed, false),
+            Verdict::OwnTrouble(_) => (ProbeOutcome::OwnTrouble, false),
+        };
+        self.narrator.saw_probe(ended, is_healthy, now);
+        self.is_status_stale = true;
+        Event::Probed(ended.generation, outcome)
+    }
+
+    fn synced(&mut self, ended: &Ended, now: Now) -> Event {
+        let (result, accepted) = match &ended.verdict {
+            Verdict::Answered(status @ 200..300) => match self.sync.modified() {
+                Some(modified) => (format!("status {status}, modified={modified}"), true),
+                None => (format!("status {status}"), true),
+            },
+            Verdict::Answered(status) => (format!("status {status}"), false),
+            Verdict::Failed(reason) | Verdict::OwnTrouble(reason) => (reason.clone(), false),
+        };
+        self.narrator.saw_sync(ended.generation, result, accepted, now);
+        Event::SyncEnded(ended.generation, accepted)
+    }
+
+    /// The earliest moment at which something is due.
+    fn next_deadline(&self) -> Option<Instant> {
+        let worker = self.worker.as_ref().and_then(Worker::deadline);
+        [self.machine.next_deadline(), worker, self.secrets.deadline(), self.hooks.deadline(), self.logs.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Everything that can wait until the work of the turn is done: log lines, hooks, log rotation, the status file.
+    fn tell(&mut self, now: Now) {
+        if std::mem::take(&mut self.is_record_stale) {
+            self.write_record(now);
+        }
+        for (kind, text) in std::mem::take(&mut self.warnings) {
+            self.narrator.warn(kind, text, now);
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            self.is_status_stale = true;
+            for event in self.narrator.tell(notice, now) {
+                self.fire(event, now);
+            }
+        }
+        self.rotate_logs(now);
+        if std::mem::take(&mut self.is_status_stale) {
+            self.narrator.write(&self.machine, now);
+        }
+    }
+
+    fn fire(&mut self, event: HookEvent, now: Now) {
+        if !self.hooks.is_used() {
+            return;
+        }
+        // What is told of the state has to be what it is now.
+        self.narrator.write(&self.machine, now);
+        let details = self.narrator.details(event);
+        self.hooks.fire(event, &details, self.poll.registry(), now.instant);
+    }
+
+    /// Keeps on record who is to be ended by the next supervisor, should this one be killed.
+    fn write_record(&mut self, now: Now) {
+        let written = match &self.worker {
+            None => WorkerRecord::remove(&self.state_dir),
+            Some(worker) => platform::identify(worker.pid()).and_then(|identity| match identity {
+                Some(identity) => WorkerRecord::write(&self.state_dir, &identity),
+                // Gone already; the bell will tell.
+                None => Ok(()),
+            }),
+        };
+        if let Err(error) = written {
+            let text = format!("cannot record the worker: {error}; if this supervisor is killed, it can be an orphan");
+            self.narrator.warn("record", text, now);
+        }
+    }
+
+    fn rotate_logs(&mut self, now: Now) {
+        for problem in self.logs.step() {
+            self.narrator.warn("log-rotation", problem, now);
+        }
+    }
+}
+
+/// The signals of one turn. Several stops at once are one wish, not a wish for haste.
+#[derive(Default)]
+struct TakenSignals {
+    child: bool,
+    restart: bool,
+    stop: Option<StopSignal>,
+}
+
+impl TakenSignals {
+    fn add(&mut self, signal: Signal) {
+        let stop = match signal {
+            Signal::Child => return self.child = true,
+            Signal::Usr1 => return self.restart = true,
+            Signal::Term => StopSignal::Term,
+            Signal::Int => StopSignal::Int,
+            Signal::Hup => StopSignal::Hup,
+        };
+        self.stop.get_or_insert(stop);
+    }
+}
+
+/// The one look at the clocks per turn.
+fn read_clock() -> Now {
+    let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+    Now { instant: Instant::now(), wall_ms }
+}

@@ -1,0 +1,211 @@
+//! How each order of the policy is carried out.
+//!
+//! None of it waits. An order that is answered at once returns the fact; the rest come back through the loop.
+
+use log::info;
+
+use super::launch::{self, Prepared};
+use super::narrator::Now;
+use super::secrets::Provision;
+use super::words;
+use super::worker::Worker;
+use super::{ExitCode, Supervisor};
+use crate::config::Config;
+use crate::http::{Method, Request};
+use crate::policy::sync::SYNC_TIMEOUT;
+use crate::policy::{Action, Event, Generation, Notice, Owner, StopSignal};
+
+use super::exchange::Exchanger;
+use super::sources::Source;
+
+impl Supervisor {
+    /// Carries out one order. Some: the fact that follows from it at once.
+    pub(super) fn perform(&mut self, now: Now, action: Action) -> Option<Event> {
+        match action {
+            Action::Launch(generation) => return Some(self.launch(generation, now)),
+            Action::FindOwner(generation) => return Some(self.find_owner(generation)),
+            Action::Probe(generation) => return self.begin_probe(generation, now),
+            Action::Sync(generation) => return self.begin_sync(generation, now),
+            Action::CancelLease => self.secrets.cancel(now.instant),
+            Action::AskHolders => self.press_holders(|port| port.ask()),
+            Action::KillHolders => self.press_holders(|port| port.kill()),
+            Action::CancelProbe => self.cancel_probe(now),
+            Action::CancelSync => self.cancel_sync(now),
+            Action::Drain(generation, signal) => self.drain(generation, signal),
+            Action::Kill(generation) => self.kill(generation),
+            Action::Reload => self.reload(now),
+            Action::Tell(notice) => self.note(notice, now),
+            Action::Quit(is_stuck) => self.quit(is_stuck),
+        }
+        None
+    }
+
+    fn launch(&mut self, generation: Generation, now: Now) -> Event {
+        match self.port.check(self.config.address()) {
+            Ok(None) => {}
+            Ok(Some(holders)) => {
+                self.narrator.saw_holders(self.port.names());
+                return Event::PortHeld(generation, holders);
+            }
+            // The worker will meet the same error, and may know better than to call it one.
+            Err(error) => self.warn("port-check", format!("cannot try port {}: {error}", self.config.address())),
+        }
+        let prepared = match self.secrets.provide(self.poll.registry(), now.instant) {
+            Provision::Ready(secrets) => launch::prepare(&self.config, &self.inherited, &secrets),
+            Provision::Failed(reason) => Err(reason),
+            Provision::Pending => {
+                self.leasing = Some(generation);
+                return Event::LeaseStarted(generation);
+            }
+        };
+        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
+        match prepared {
+            Ok(prepared) => self.spawn(generation, &prepared, now),
+            Err(reason) => self.launch_failed(generation, reason),
+        }
+    }
+
+    fn spawn(&mut self, generation: Generation, prepared: &Prepared, now: Now) -> Event {
+        self.logs.worker_starts();
+        let launched = match launch::spawn(&self.config, prepared, &self.null) {
+            Ok(launched) => launched,
+            Err(reason) => return self.launch_failed(generation, reason),
+        };
+        let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid);
+        self.narrator.saw_worker(generation, worker.pid(), now);
+        self.worker = Some(worker);
+        self.is_record_stale = true;
+        for text in prepared.warnings.iter().chain(&launched.warnings) {
+            self.warn("launch", text.clone());
+        }
+        if let Some(error) = trouble {
+            let text = format!("cannot watch the worker's exit: {error}; relying on SIGCHLD and health checks");
+            self.warn("bell", text);
+        }
+        Event::Spawned(generation)
+    }
+
+    fn launch_failed(&mut self, generation: Generation, reason: String) -> Event {
+        self.narrator.saw_launch_error(reason);
+        Event::LaunchFailed(generation)
+    }
+
+    fn find_owner(&mut self, generation: Generation) -> Event {
+        let Some(worker) = self.worker.as_ref() else { return Event::OwnerFound(generation, Owner::Unknown) };
+        let owner = match platform::ownership(self.config.address(), worker.pid()) {
+            Ok(platform::Ownership::Own) => Owner::Own,
+            Ok(platform::Ownership::Stranger(strangers)) => {
+                self.port.name(&strangers);
+                self.narrator.saw_holders(self.port.names());
+                Owner::Stranger
+            }
+            Ok(platform::Ownership::Unknown) | Err(_) => Owner::Unknown,
+        };
+        Event::OwnerFound(generation, owner)
+    }
+
+    fn begin_probe(&mut self, generation: Generation, now: Now) -> Option<Event> {
+        self.is_sweep_due = true;
+        for problem in self.logs.look(now.instant) {
+            self.warn("log-rotation", problem);
+        }
+        let ended = self.probe.begin(self.poll.registry(), generation, now.instant)?;
+        Some(self.probed(&ended, now))
+    }
+
+    fn begin_sync(&mut self, generation: Generation, now: Now) -> Option<Event> {
+        let ended = self.sync.begin(self.poll.registry(), generation, now.instant)?;
+        Some(self.synced(&ended, now))
+    }
+
+    fn cancel_probe(&mut self, now: Now) {
+        let timeout = self.config.health_timeout;
+        if self.probe.cancel(now.instant).is_some_and(|(_, lasted)| lasted >= timeout) {
+            self.narrator.saw_probe_timeout(timeout, now);
+        }
+    }
+
+    fn cancel_sync(&mut self, now: Now) {
+        if let Some((generation, lasted)) = self.sync.cancel(now.instant)
+            && lasted >= SYNC_TIMEOUT
+        {
+            self.narrator.saw_sync(generation, words::timed_out(SYNC_TIMEOUT), false, now);
+        }
+    }
+
+    fn press_holders(&mut self, press: fn(&mut super::PortWatch) -> std::io::Result<()>) {
+        if let Err(error) = press(&mut self.port) {
+            self.warn("port-holders", format!("cannot signal the port's holder: {error}"));
+        }
+    }
+
+    fn drain(&mut self, generation: Generation, signal: StopSignal) {
+        let drained = self.worker_of(generation).map_or(Ok(()), |worker| worker.drain(signal, self.config.stop_group));
+        if let Err(error) = drained {
+            self.warn("drain", format!("cannot signal the worker: {error}"));
+        }
+    }
+
+    fn kill(&mut self, generation: Generation) {
+        self.is_sweep_due = true;
+        if let Err(error) = self.worker_of(generation).map_or(Ok(()), Worker::kill) {
+            self.warn("kill", format!("cannot kill the worker: {error}"));
+        }
+    }
+
+    fn worker_of(&self, generation: Generation) -> Option<&Worker> {
+        self.worker.as_ref().filter(|worker| worker.generation() == generation)
+    }
+
+    fn reload(&mut self, now: Now) {
+        let loaded = match Config::load(&self.config.path) {
+            Ok(loaded) => loaded,
+            Err(error) => return self.narrator.saw_broken_config(error.to_string(), now),
+        };
+        for warning in loaded.warnings {
+            self.warn("config", warning);
+        }
+        let mut config = loaded.config;
+        if config.name != self.config.name || config.state_dir != self.config.state_dir {
+            self.warn("config", "name and state_dir change at the supervisor's next start only".to_owned());
+            config.name.clone_from(&self.config.name);
+            config.state_dir.clone_from(&self.config.state_dir);
+        }
+        self.machine.reconfigure(config.settings());
+        (self.probe, self.sync) = exchangers(&config);
+        self.secrets.reconfigure(&config);
+        self.hooks.reconfigure(&config);
+        self.logs.reconfigure(&config);
+        self.narrator.reconfigured(&config);
+        self.config = config;
+        info!("configuration reloaded");
+    }
+
+    fn note(&mut self, notice: Notice, now: Now) {
+        self.notices.push(notice);
+        if let Notice::Started(_) = notice {
+            for problem in self.logs.look(now.instant) {
+                self.warn("log-rotation", problem);
+            }
+        }
+    }
+
+    fn quit(&mut self, is_stuck: bool) {
+        self.secrets.abort();
+        self.end = Some(if is_stuck { ExitCode::Failed } else { ExitCode::Ok });
+    }
+
+    fn warn(&mut self, kind: &'static str, text: String) {
+        self.warnings.push((kind, text));
+    }
+}
+
+/// The exchangers of a configuration: health and sync.
+pub(super) fn exchangers(config: &Config) -> (Exchanger, Exchanger) {
+    let address = config.address();
+    let health = Request::new(Method::Get, &config.health_endpoint, &config.host_header);
+    // Without a sync endpoint the policy never orders a sync.
+    let endpoint = config.sync_endpoint.as_deref().unwrap_or("/");
+    let sync = Request::new(Method::Put, endpoint, &config.host_header);
+    (Exchanger::new(Source::Probe, address, health, false), Exchanger::new(Source::Sync, address, sync, true))
+}

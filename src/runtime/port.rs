@@ -1,0 +1,106 @@
+//! The port: whether it is free, who holds it instead, and how they are asked to go.
+//!
+//! The free case is one bind and scans nothing. Holders are pinned by identity when they are found, and checked again
+//! right before each signal. Never signals this process, an ancestor, or pid 1 and below.
+
+use std::io;
+use std::net::SocketAddr;
+
+use platform::{Pid, Pinned, SendSignal};
+
+use crate::error::escape;
+use crate::policy::Holders;
+
+/// How much of a program's path is shown.
+const PROGRAM_BYTES_MAX: usize = 200;
+
+/// How many holders are named; the rest are counted.
+const NAMED_MAX: usize = 4;
+
+/// Who was found on the port, until it is free.
+#[derive(Default)]
+pub(super) struct PortWatch {
+    asked: Vec<Pinned>,
+    found: Vec<Pinned>,
+    names: Option<String>,
+}
+
+impl PortWatch {
+    /// Whether somebody holds the port; `None` if it is free. Looks for the holders only if it is held and those who
+    /// were asked to go are gone.
+    ///
+    /// # Errors
+    /// The port cannot be tried: the address is not this machine's, or the port needs a privilege. The worker will meet
+    /// the same error and say so; that is not this function's to judge.
+    pub(super) fn check(&mut self, address: SocketAddr) -> io::Result<Option<Holders>> {
+        if platform::port_is_free(address)? {
+            *self = Self::default();
+            return Ok(None);
+        }
+        self.asked.retain(Pinned::is_alive);
+        if !self.asked.is_empty() {
+            return Ok(Some(Holders::Asked));
+        }
+        Ok(Some(self.find(address)))
+    }
+
+    /// The holders found last, in words.
+    pub(super) fn names(&self) -> Option<&str> {
+        self.names.as_deref()
+    }
+
+    /// Names strangers that were found by other means.
+    pub(super) fn name(&mut self, strangers: &[Pid]) {
+        self.names = Some(describe(strangers));
+    }
+
+    /// Sends SIGTERM to the holders found last.
+    pub(super) fn ask(&mut self) -> io::Result<()> {
+        self.asked = std::mem::take(&mut self.found);
+        signal_all(&self.asked, SendSignal::Term)?;
+        // A stopped process never sees SIGTERM.
+        signal_all(&self.asked, SendSignal::Cont)
+    }
+
+    /// Sends SIGKILL to those of them that are left.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        signal_all(&self.asked, SendSignal::Kill)
+    }
+
+    fn find(&mut self, address: SocketAddr) -> Holders {
+        self.found.clear();
+        let pids = platform::holders(address).unwrap_or_default();
+        self.names = (!pids.is_empty()).then(|| describe(&pids));
+        if pids.is_empty() {
+            return Holders::Unseen;
+        }
+        for pid in pids {
+            match Pinned::open(pid) {
+                Ok(Some(holder)) if !platform::is_self_or_ancestor(pid) && holder.may_be_signalled() => {
+                    self.found.push(holder);
+                }
+                // Gone since it was found: the next look will tell.
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return Holders::Untouchable,
+            }
+        }
+        Holders::Fresh
+    }
+}
+
+fn signal_all(holders: &[Pinned], signal: SendSignal) -> io::Result<()> {
+    holders.iter().try_for_each(|holder| holder.signal(signal).map(drop))
+}
+
+fn describe(pids: &[Pid]) -> String {
+    let mut names: Vec<String> = pids.iter().take(NAMED_MAX).map(|pid| describe_one(*pid)).collect();
+    if pids.len() > NAMED_MAX {
+        names.push(format!("{} more", pids.len() - NAMED_MAX));
+    }
+    names.join(", ")
+}
+
+fn describe_one(pid: Pid) -> String {
+    let info = platform::describe(pid);
+    format!("pid {pid} ({}, user {})", escape(&info.program, PROGRAM_BYTES_MAX), escape(&info.user, PROGRAM_BYTES_MAX))
+}

@@ -1,0 +1,168 @@
+//! The live worker: its exit, its signals, its end.
+//!
+//! Status comes from waitpid alone, and never by waiting: bell, SIGCHLD and health ticks only say when to look. Before
+//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use platform::{Bell, ExitBell, ExitStatus, Identity, Pid, Pinned, SendSignal};
+
+use super::child;
+use super::sources::Source;
+use crate::policy::{Generation, StopSignal};
+
+/// Between an exit that was announced and the next attempt to reap it. On XNU and FreeBSD the announcement comes before
+/// the child can be reaped, and is not repeated.
+const REAP_PAUSES: [Duration; 6] = [
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+];
+
+/// A worker that runs, or was last seen running.
+pub(super) struct Worker {
+    generation: Generation,
+    pid: Pid,
+    kin: Kin,
+    bell: Option<Bell>,
+    /// Set once an exit was announced that could not be reaped yet.
+    retry: Option<Retry>,
+}
+
+enum Kin {
+    /// Spawned by this supervisor.
+    Child,
+    /// Left behind by an earlier one: there is no status to be had, only whether it is there.
+    Adopted(Pinned),
+}
+
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    attempt: usize,
+}
+
+/// A worker that is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Departure {
+    pub(super) generation: Generation,
+    pub(super) pid: Pid,
+    /// `None`: it was not this supervisor's child, or somebody else reaped it.
+    pub(super) status: Option<ExitStatus>,
+}
+
+impl Worker {
+    /// A worker that was just spawned. Without a bell (no descriptor, or the system refuses) SIGCHLD and the health
+    /// ticks have to do; the error says why.
+    pub(super) fn spawned(registry: &Registry, generation: Generation, pid: Pid) -> (Self, Option<io::Error>) {
+        let (bell, error) = match hang_bell(registry, pid) {
+            Ok(bell) => (Some(bell), None),
+            Err(error) => (None, Some(error)),
+        };
+        (Self { generation, pid, kin: Kin::Child, bell, retry: None }, error)
+    }
+
+    /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity.
+    pub(super) fn adopted(registry: &Registry, recorded: &Identity) -> io::Result<Option<Self>> {
+        let Some(pinned) = Pinned::open(recorded.pid)? else { return Ok(None) };
+        if pinned.identity() != recorded {
+            return Ok(None);
+        }
+        let bell = hang_bell(registry, recorded.pid).ok();
+        let generation = Generation::ADOPTED;
+        Ok(Some(Self { generation, pid: recorded.pid, kin: Kin::Adopted(pinned), bell, retry: None }))
+    }
+
+    /// Its pid.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Which worker it is.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// When to look again without being woken.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
+    /// worker is to be dropped.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
+        let rang = self.bell.as_mut().is_some_and(ExitBell::has_rung);
+        let gone = match &self.kin {
+            Kin::Child => child::reap(self.pid),
+            Kin::Adopted(pinned) if pinned.is_alive() => None,
+            Kin::Adopted(_) => {
+                kill_leaderless_group(self.pid);
+                Some(None)
+            }
+        };
+        match gone {
+            Some(status) => Some(Departure { generation: self.generation, pid: self.pid, status }),
+            None => {
+                if rang && self.retry.is_none_or(|retry| now >= retry.at) {
+                    self.schedule_retry(now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
+    /// means that the signal may not be sent; a worker that is gone is none.
+    pub(super) fn drain(&self, signal: StopSignal, whole_group: bool) -> io::Result<()> {
+        let signal = match signal {
+            StopSignal::Term => SendSignal::Term,
+            StopSignal::Int => SendSignal::Int,
+            StopSignal::Hup => SendSignal::Hup,
+        };
+        self.send(signal, whole_group)?;
+        self.send(SendSignal::Cont, whole_group)
+    }
+
+    /// Kills the worker and its group.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.send(SendSignal::Kill, true)?;
+        self.send(SendSignal::Kill, false)
+    }
+
+    fn send(&self, signal: SendSignal, whole_group: bool) -> io::Result<()> {
+        match (&self.kin, whole_group) {
+            (Kin::Child, true) => platform::signal_group(self.pid, signal),
+            (Kin::Child, false) => platform::signal(self.pid, signal),
+            (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
+            (Kin::Adopted(pinned), false) => pinned.signal(signal),
+        }
+        .map(drop)
+    }
+
+    fn schedule_retry(&mut self, now: Instant) {
+        let attempt = self.retry.map_or(0, |retry| retry.attempt + 1).min(REAP_PAUSES.len() - 1);
+        self.retry = Some(Retry { at: now + REAP_PAUSES[attempt], attempt });
+    }
+}
+
+/// Kills what an adopted worker left in its group. Another's child can't be held back from being reaped, but as long
+/// as a group has members no process gets its id as a pid (Linux: kernel/pid.c; XNU: forkproc skips ids that pgfind
+/// knows). So if nobody has the pid now, the members are those that the worker left.
+fn kill_leaderless_group(leader: Pid) {
+    if let Ok(None) = platform::identify(leader) {
+        child::kill_group(leader);
+    }
+}
+
+fn hang_bell(registry: &Registry, pid: Pid) -> io::Result<Bell> {
+    let bell = Bell::hang(pid)?;
+    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Bell.token(), Interest::READABLE)?;
+    Ok(bell)
+}
