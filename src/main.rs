@@ -1,13 +1,16 @@
 //! The program's entry: parse the command line, run what it says, exit with a named code.
 #![forbid(unsafe_code)]
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
 
 use worker_supervisor::cli::{self, Invocation};
-use worker_supervisor::doctor;
+use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
-use worker_supervisor::{ownlog, runtime};
+use worker_supervisor::operator::{self, Style, logs, restart, status};
+use worker_supervisor::{doctor, ownlog, runtime};
 
 fn main() -> ProcessExitCode {
     let home = std::env::var_os("HOME");
@@ -16,29 +19,49 @@ fn main() -> ProcessExitCode {
         Ok(code) => code.into(),
         Err(error) => {
             // Nobody is left to tell if this fails.
-            let _ = writeln!(std::io::stderr(), "{}: {error}", cli::PROGRAM);
+            let _ = writeln!(io::stderr(), "{}: {error}", cli::PROGRAM);
             error.code.into()
         }
     }
 }
 
 fn run(invocation: Invocation) -> Result<ExitCode, Error> {
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     match invocation {
-        Invocation::Run { config, dry_run: true, .. } => doctor::examine(&config, &mut std::io::stdout()),
+        Invocation::Run { config, dry_run: true, .. } => doctor::examine(&config, &mut stdout),
         Invocation::Run { config, dry_run: false, verbose } => {
             ownlog::init(verbose);
             runtime::run(&config)
         }
+        Invocation::Status { config, json } => {
+            let style = Style::of(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+            status::status(&load(&config)?, json, style, operator::wall_clock_ms(), &mut stdout)
+        }
+        Invocation::Restart { config } => {
+            let config = load(&config)?;
+            let progress = stderr.is_terminal().then_some(&mut stderr as &mut dyn Write);
+            restart::restart(&config, &mut stdout, progress)
+        }
+        Invocation::Logs { config, follow, lines } => {
+            let fd = stdout.as_raw_fd();
+            logs::logs(&load(&config)?, lines, follow, (&mut stdout, fd), &mut stderr)
+        }
+        Invocation::Launchd { .. } => Err(Error::new(ExitCode::Unavailable, "not built yet")),
         Invocation::Version(text) | Invocation::Help(text) => print(&text),
-        Invocation::Status { .. }
-        | Invocation::Restart { .. }
-        | Invocation::Logs { .. }
-        | Invocation::Launchd { .. } => Err(Error::new(ExitCode::Unavailable, "not built yet")),
     }
 }
 
+/// The configuration, its warnings said.
+fn load(path: &Path) -> Result<Config, Error> {
+    let Loaded { config, warnings } = Config::load(path)?;
+    for warning in warnings {
+        let _ = writeln!(io::stderr(), "{}: warning: {warning}", cli::PROGRAM);
+    }
+    Ok(config)
+}
+
 fn print(text: &str) -> Result<ExitCode, Error> {
-    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
         Ok(()) => Ok(ExitCode::Ok),
         Err(error) => Err(Error::cannot(ExitCode::Internal, "print", error)),
     }
