@@ -4,7 +4,7 @@
 //! size; the verdict depends on the bytes alone, never on how they were cut. It promises that every buffer and loop is
 //! bounded, that each byte is looked at a bounded number of times, and that after [`Exchange::reset`] nothing is
 //! allocated again. Once a final status line and its head have arrived the verdict is that status, whatever becomes of
-//! the body: the body is a courtesy for [`modified`].
+//! the body: the body is a courtesy for [`SyncAnswer`].
 //!
 //! It reads no clock, opens nothing and logs nothing. It refuses keep-alive, redirects and HTTP/2.
 #![deny(clippy::disallowed_methods)]
@@ -128,9 +128,24 @@ impl fmt::Display for HttpFailure {
 
 impl std::error::Error for HttpFailure {}
 
-/// Reads the flag `modified` of a sync's answer; `None` unless `body` is a JSON object in which it is a boolean.
-pub fn modified(body: &[u8]) -> Option<bool> {
-    serde_json::from_slice::<serde_json::Value>(body).ok()?.get("modified")?.as_bool()
+/// What the answer to a sync says in its body, as far as it is a JSON object that says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncAnswer {
+    /// Whether the registration changed anything: the boolean `modified`.
+    pub modified: Option<bool>,
+    /// In the worker's words, what came of it: the string `message`. Not escaped.
+    pub message: Option<String>,
+}
+
+impl SyncAnswer {
+    /// Reads a body; one that is no JSON object says nothing.
+    pub fn read(body: &[u8]) -> Self {
+        let body = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        Self {
+            modified: body.get("modified").and_then(serde_json::Value::as_bool),
+            message: body.get("message").and_then(serde_json::Value::as_str).map(str::to_owned),
+        }
+    }
 }
 
 /// The answer's side of one exchange, reusable through [`Exchange::reset`].

@@ -381,6 +381,7 @@ fn requests_are_rendered_for_one_exchange_each() {
 
 #[test]
 fn modified_is_read_from_a_json_object_only() {
+    let modified = |body: &[u8]| SyncAnswer::read(body).modified;
     assert_eq!(modified(br#"{"message":"Successfully registered","modified":true}"#), Some(true));
     assert_eq!(modified(b" {\"modified\": false}\n"), Some(false));
     for body in ["", "<html></html>", "{}", "true", "[true]", r#"{"modified":"true"}"#, r#"{"modified":tr"#, "\u{1b}["]
@@ -388,6 +389,17 @@ fn modified_is_read_from_a_json_object_only() {
         assert_eq!(modified(body.as_bytes()), None, "{body:?}");
     }
     assert_eq!(modified("[".repeat(BODY_BYTES_KEPT_MAX).as_bytes()), None);
+}
+
+#[test]
+fn message_of_a_sync_is_read_whatever_else_is_said() {
+    let message = |body: &str| SyncAnswer::read(body.as_bytes()).message;
+    assert_eq!(
+        message(r#"{"message":"Failed to register; ECONNREFUSED","modified":1}"#).as_deref(),
+        Some("Failed to register; ECONNREFUSED")
+    );
+    assert_eq!(message(r#"{"message":7}"#), None);
+    assert_eq!(message("<html></html>"), None);
 }
 
 #[test]

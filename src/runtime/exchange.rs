@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 
 use super::sources::Source;
-use crate::http::{self, Progress, Request};
+use crate::http::{self, Progress, Request, SyncAnswer};
 use crate::policy::Generation;
 
 /// How much is read at a time.
@@ -97,9 +97,10 @@ impl Exchanger {
         Some(Ended { generation, verdict, latency: now.saturating_duration_since(began_at) })
     }
 
-    /// What the last answer said of `modified`, if it was JSON and said it.
-    pub(super) fn modified(&self) -> Option<bool> {
-        self.response.verdict()?.ok().and_then(|answer| http::modified(answer.body))
+    /// What the body of the last answer says.
+    pub(super) fn sync_answer(&self) -> SyncAnswer {
+        let answer = self.response.verdict().and_then(Result::ok);
+        answer.map(|answer| SyncAnswer::read(answer.body)).unwrap_or_default()
     }
 
     fn connect(&self, registry: &Registry) -> io::Result<TcpStream> {

@@ -234,11 +234,9 @@ impl Supervisor {
 
     fn synced(&mut self, ended: &Ended, now: Now) -> Event {
         let (result, accepted) = match &ended.verdict {
-            Verdict::Answered(status @ 200..300) => match self.sync.modified() {
-                Some(modified) => (format!("status {status}, modified={modified}"), true),
-                None => (format!("status {status}"), true),
-            },
-            Verdict::Answered(status) => (format!("status {status}"), false),
+            Verdict::Answered(status) => {
+                (words::sync_result(*status, &self.sync.sync_answer()), (200..300).contains(status))
+            }
             Verdict::Failed(reason) | Verdict::OwnTrouble(reason) => (reason.clone(), false),
         };
         self.narrator.saw_sync(ended.generation, result, accepted, now);

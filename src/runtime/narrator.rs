@@ -99,6 +99,8 @@ impl Narrator {
         self.status.generation = generation.number();
         self.status.started_ms = Some(now.wall_ms);
         self.status.restarts = generation.number().saturating_sub(1);
+        self.status.last_probe = None;
+        self.status.sync = None;
     }
 
     /// A worker of an earlier supervisor runs under this pid, since nobody knows when.

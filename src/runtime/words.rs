@@ -9,6 +9,8 @@ use log::Level;
 use platform::{ExitStatus, Pid};
 
 use super::calm::FREE_LINES;
+use crate::error::escape;
+use crate::http::SyncAnswer;
 use crate::policy::{Condition, Notice, ROUNDS_MAX, Then};
 use crate::status::{Exit, Status};
 
@@ -213,6 +215,17 @@ pub(super) fn reason_of_exit(status: Option<ExitStatus>) -> String {
         }
         None => "gone, its status unknown".to_owned(),
     }
+}
+
+/// How much of the worker's own words on a registration is shown.
+const MESSAGE_BYTES_MAX: usize = 120;
+
+/// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
+pub(super) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
+    let modified = answer.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
+    let message =
+        answer.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
+    format!("status {status}{modified}{message}")
 }
 
 /// A deadline missed, in words.
