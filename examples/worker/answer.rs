@@ -12,6 +12,12 @@ use crate::listen::pause;
 
 /// How much an endless body or a big head amounts to.
 const BIG_BYTES: usize = 10 * 1024 * 1024;
+/// In the bytes of `--raw`: a pause between two writes; as the last one, how the connection ends.
+const PAUSE: u8 = 0x1e;
+const END_BY_RESET: u8 = 0x04;
+const END_BY_SILENCE: u8 = 0x05;
+/// Long enough that what was written before it is read before what comes after it.
+const RAW_PAUSE: Duration = Duration::from_millis(50);
 const FILLER: [u8; 16 * 1024] = [b'x'; 16 * 1024];
 
 /// The shape of each answer.
@@ -132,6 +138,25 @@ impl Answer {
 
 fn send_filler(stream: &mut TcpStream) -> io::Result<()> {
     (0..BIG_BYTES / FILLER.len()).try_for_each(|_| stream.write_all(&FILLER))
+}
+
+/// Sends bytes as they are, but for the control characters that `--raw` gives a meaning.
+pub(crate) fn send_raw(bytes: &[u8], stream: &mut TcpStream) -> io::Result<()> {
+    let (bytes, end) = match bytes.split_last() {
+        Some((&end @ (END_BY_RESET | END_BY_SILENCE), rest)) => (rest, Some(end)),
+        Some(_) | None => (bytes, None),
+    };
+    for (index, piece) in bytes.split(|byte| *byte == PAUSE).enumerate() {
+        if index > 0 {
+            pause(RAW_PAUSE);
+        }
+        stream.write_all(piece)?;
+    }
+    match end {
+        Some(END_BY_RESET) => reset_when_closed(stream),
+        Some(_) => io::copy(stream, &mut io::sink()).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// With a linger time of zero, closing sends RST instead of FIN.

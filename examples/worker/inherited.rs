@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal as set_disposition};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{getpgrp, getpid, getppid};
 
@@ -98,6 +98,12 @@ pub(crate) fn short_name(signal: Signal) -> String {
 
 fn listed(names: Vec<String>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(",") }
+}
+
+/// Makes this process, and what it becomes, ignore a signal.
+pub(crate) fn ignore(signal: Signal) {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { set_disposition(signal, SigHandler::SigIgn) }.expect("the signal may be ignored");
 }
 
 fn is_ignored(signal: Signal) -> bool {

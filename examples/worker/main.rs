@@ -5,6 +5,7 @@
 //! and to handle signals without polling. It refuses to be a good server: one request a connection, no keep-alive.
 
 mod answer;
+mod burden;
 mod descendants;
 mod inherited;
 mod life;
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--help") {
         print!("{USAGE}");
         return ExitCode::SUCCESS;
+    }
+    if let Some((flag, program)) = arguments.split_first()
+        && flag == "--burden"
+    {
+        return burden::become_burdened(program);
     }
     match Options::parse(&arguments, Report::starts_in) {
         Ok(options) => run(&inherited, options),

@@ -37,6 +37,8 @@ Answers
   --hang --close --reset --garbage --chunked --slow-bytes --endless --big-head --interim --bare --reset-after
                          shape of each answer: none at all; closed; reset; no HTTP; chunked; a byte a second; no end
                          of the body; 10 MB of header; 103 and 100 first; HTTP/1.0 with bare LF; reset after the answer
+  --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, and in the end a close, or a reset
+                         at 0x04, or nothing at all at 0x05
   Paths that do something: /wait/SECS (answers late), /print/BYTES (to stdout), /exit/CODE, /kill/SIGNAL
 Ends
   --exit-after SECS      end by itself          --exit-code CODE      … with this code (0)
@@ -48,6 +50,8 @@ Descendants
   --fork-child           one in the same group that ignores every signal it can
   --escape               one in a session of its own that keeps the listening socket
   --hand-over            one that serves, while the worker itself exits 0 (in the same group, unless with --escape)
+In the parent's place
+  worker --burden PROGRAM ARG…   become PROGRAM with signals blocked and ignored and with descriptors left open
 ";
 
 /// The part that a process started by the worker plays.
@@ -100,6 +104,7 @@ pub(crate) struct Options {
     pub(crate) sync_body: SyncBody,
     pub(crate) register_at: Option<String>,
     pub(crate) reason: Option<String>,
+    pub(crate) raw: Option<PathBuf>,
     pub(crate) body_bytes: usize,
     pub(crate) shape: Shape,
     pub(crate) exit_after: Option<Duration>,
@@ -158,6 +163,7 @@ impl Options {
             sync_body: SyncBody::Json,
             register_at: None,
             reason: None,
+            raw: None,
             body_bytes: 0,
             shape: Shape::Plain,
             exit_after: None,
@@ -229,6 +235,7 @@ impl Options {
             "--sync-fail-while" => self.sync_fail_while = Some(value()?.into()),
             "--sync-body" => self.sync_body = sync_body(value()?)?,
             "--register-at" => self.register_at = Some(value()?.into()),
+            "--raw" => self.raw = Some(value()?.into()),
             "--reason" => self.reason = Some(value()?.into()),
             "--body-bytes" => self.body_bytes = parsed(flag, value()?)?,
             _ => self.shape = Shape::named(flag).ok_or_else(|| format!("unknown option {flag}"))?,

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::answer::{Answer, Shape};
+use crate::answer::{Answer, Shape, send_raw};
 use crate::life::{Life, wait_for_ever};
 use crate::listen::pause;
 use crate::options::{SyncBody, seconds, signal};
@@ -24,6 +24,8 @@ const REGISTRATION_LIMIT: Duration = Duration::from_secs(5);
 enum Reply {
     /// Answered in a shape, after a delay.
     Send(Answer, Shape, Duration),
+    /// These very bytes.
+    Raw(Vec<u8>),
     /// Never answered.
     Hang,
 }
@@ -59,6 +61,9 @@ impl Life {
                     // A client that does not wait for its answer is its own business.
                     let _gone = answer.send(shape, &mut stream);
                 }),
+                Reply::Raw(bytes) => {
+                    let _gone = send_raw(&bytes, &mut stream);
+                }
                 Reply::Hang => {
                     // Ends when the client closes, whatever it sends until then.
                     let _gone = copy(&mut stream, &mut sink());
@@ -89,6 +94,9 @@ impl Life {
         let before = self.requests.fetch_add(1, Ordering::SeqCst);
         if self.options.shape == Shape::Hang || before >= self.options.hang_after || exists(&self.options.hang_while) {
             return Reply::Hang;
+        }
+        if let Some(bytes) = self.options.raw.as_ref().and_then(|file| std::fs::read(file).ok()) {
+            return Reply::Raw(bytes);
         }
         if request.is_sync() {
             return if self.options.sync_hang { Reply::Hang } else { self.reply(self.register()) };

@@ -43,6 +43,11 @@ pub(crate) fn children_of(pid: i32) -> Vec<i32> {
     selected(|facts| facts.ppid == pid)
 }
 
+/// How many descriptors a process has open; `None` where the system doesn't tell.
+pub(crate) fn descriptors_of(pid: i32) -> Option<usize> {
+    system::descriptors(pid)
+}
+
 /// The running processes whose environment has `marker`. Systems that don't show it tell of none.
 pub(crate) fn marked(marker: &str) -> Vec<i32> {
     let ours = i32::try_from(std::process::id()).expect("a pid");

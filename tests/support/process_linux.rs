@@ -21,6 +21,11 @@ pub(crate) fn facts(pid: i32) -> Option<ProcessFacts> {
     Some(ProcessFacts { pid, ppid, pgid, zombie: matches!(state, "Z" | "X" | "x") })
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(pid: i32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
 /// Whether the environment that a process started with has `marker`.
 pub(crate) fn is_marked(pid: i32, marker: &str) -> Option<bool> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;

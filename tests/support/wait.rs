@@ -42,6 +42,12 @@ pub(crate) fn wait_for<T>(
     }
 }
 
+/// Lets time pass, where time itself is what a test waits for: a stall of the supervisor, a time without any event.
+pub(crate) fn let_pass(time: Duration) {
+    let started = Instant::now();
+    wait_until("the end of a time", time + LIMIT, || started.elapsed() >= time);
+}
+
 /// The clock of the events' `mono_ns`, in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a monotonic clock");
