@@ -113,6 +113,15 @@ fn exit_code_0_is_a_death_like_any_other() {
     supervisor.wait_ready();
 }
 
+#[test]
+fn failed_launch_is_told_before_its_backoff_begins() {
+    let scene = Scene::new().command(&["no-such-program"]);
+    let scene = scene.set("restart_backoff_min_secs", NEVER).set("restart_backoff_max_secs", NEVER);
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log(LAUNCH_FAILED);
+    assert!(line.contains("\"no-such-program\"") && line.contains("retrying in 3600 s failures=1"), "{line}");
+}
+
 /// A scene whose program is `bin/program`, which is for the test to put there.
 fn scene_without_program() -> Scene {
     let scene = Scene::new();
