@@ -60,6 +60,8 @@ pub(crate) fn live(inherited: &Inherited, options: Options, kind: Descendant) ->
 fn serve(options: Options, report: Report) -> ! {
     let socket = stdin().as_fd().try_clone_to_owned().expect("stdin can be duplicated");
     let life = Arc::new(Life::new(options, report));
+    let listener = TcpListener::from(socket);
+    life.keep(&listener);
     life.watch_signals(&Inherited::read());
     say_ready();
     let ender = Arc::clone(&life);
@@ -67,7 +69,7 @@ fn serve(options: Options, report: Report) -> ! {
         pause(LIFETIME);
         ender.exit(0);
     });
-    accept_for_ever(&life, &TcpListener::from(socket))
+    accept_for_ever(&life, &listener)
 }
 
 fn say_ready() {

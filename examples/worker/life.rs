@@ -3,17 +3,19 @@
 //! stays so (a supervisor that hands down such a state must be seen to fail), and that requests which are being
 //! answered are finished before the worker exits on TERM, INT or HUP. Hung requests are not waited for.
 
+use std::net::TcpListener;
 use std::process::exit;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
+use crate::descendants;
 use crate::inherited::{Inherited, short_name};
 use crate::listen::pause;
-use crate::options::Options;
+use crate::options::{Descendant, Options};
 use crate::report::{Report, escaped};
 
 /// Signals that are waited for and reported. All but CONT ask the worker to stop.
@@ -33,6 +35,7 @@ pub(crate) struct Life {
     pub(crate) probes: AtomicU32,
     /// Registrations that came.
     pub(crate) syncs: AtomicU32,
+    legacy: OnceLock<TcpListener>,
     running: Mutex<u32>,
     idle: Condvar,
 }
@@ -42,7 +45,8 @@ impl Life {
     pub(crate) fn new(options: Options, report: Report) -> Self {
         let zero = || AtomicU32::new(0);
         let (open, requests, probes, syncs) = (zero(), zero(), zero(), zero());
-        Self { options, report, open, requests, probes, syncs, running: Mutex::new(0), idle: Condvar::new() }
+        let (legacy, running, idle) = (OnceLock::new(), Mutex::new(0), Condvar::new());
+        Self { options, report, open, requests, probes, syncs, legacy, running, idle }
     }
 
     /// Starts the thread that waits for signals. To be called before any other thread is started, as each inherits
@@ -72,8 +76,18 @@ impl Life {
             let idle = life.idle.wait_while(life.running(), |running| *running > 0);
             drop(idle);
             pause(life.options.drain);
+            if let Some(listener) = life.legacy.get() {
+                descendants::start(&life, Descendant::Serve, Some(listener));
+            }
             life.exit(0);
         });
+    }
+
+    /// `--bequeath`: what a successor gets once this worker was asked to stop.
+    pub(crate) fn keep(&self, listener: &TcpListener) {
+        if self.options.bequeath {
+            self.legacy.get_or_init(|| listener.try_clone().expect("the socket can be duplicated"));
+        }
     }
 
     /// `--stderr-line`.

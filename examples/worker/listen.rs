@@ -1,11 +1,13 @@
 //! The listening socket. Bound by hand, because the standard library can neither share a port nor choose a backlog.
 //! A port that is taken is answered as most servers do: one line on stderr and exit code 1.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind as bind_socket, listen, setsockopt, socket,
     sockopt,
@@ -35,6 +37,19 @@ fn try_bind(options: &Options) -> nix::Result<TcpListener> {
     bind_socket(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&fd, Backlog::new(options.backlog)?)?;
     Ok(TcpListener::from(fd))
+}
+
+/// Opens so many descriptors for good, raising the soft limit as far as it must.
+pub(crate) fn open_fds(count: usize) {
+    if count == 0 {
+        return;
+    }
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be read");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("the soft limit can be raised");
+    let null = File::open("/dev/null").expect("/dev/null opens");
+    for _ in 0..count {
+        let _stays_open = null.try_clone().expect("a descriptor within the limit").into_raw_fd();
+    }
 }
 
 /// Being slow is this program's work: the one place where it is.

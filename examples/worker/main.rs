@@ -70,7 +70,9 @@ fn work(inherited: &Inherited, options: Options) -> ! {
     if life.options.no_listen {
         life::wait_for_ever();
     }
+    listen::open_fds(life.options.open_fds);
     let listener = listen::bind(&life);
+    life.keep(&listener);
     life.report.event("listen", &format!("port={}", life.options.port));
     if life.options.hand_over {
         descendants::start(&life, Descendant::Serve, Some(&listener));

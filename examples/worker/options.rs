@@ -24,10 +24,12 @@ Listening
   --listen-after SECS    listen late            --no-listen           never listen
   --no-accept            listen, never accept   --backlog N           length of the listen queue (128)
   --reuse-port           share the port by SO_REUSEPORT
+  --open-fds N           open N more descriptors before listening
 Answers
   --health STATUS        status of every answer but a registration's (200)
   --fail-first N         503 for the first N of these      --fail-while FILE   503 while FILE exists
   --hang-after N         answer N requests, then none      --hang-while FILE   answer none while FILE exists
+  --garbage-while FILE   bytes that are no HTTP while FILE exists
   --answer-after SECS    take that long for each answer
   --sync STATUS|hang     status of a registration's answer (PUT or POST; 200)
   --sync-fail-first N    500 for the first N of these      --sync-fail-while FILE   500 while FILE exists
@@ -46,6 +48,7 @@ Ends
   --stderr-line TEXT     write this line to stderr at the start
   --ignore-term          report TERM, INT and HUP, and live on
   --drain SECS           on TERM, INT or HUP wait that long after the running requests
+  --bequeath             … and then hand the listening socket to a new process, which does the same
 Descendants
   --fork-child           one in the same group that ignores every signal it can
   --escape               one in a session of its own that keeps the listening socket
@@ -91,11 +94,13 @@ pub(crate) struct Options {
     pub(crate) no_accept: bool,
     pub(crate) backlog: i32,
     pub(crate) reuse_port: bool,
+    pub(crate) open_fds: usize,
     pub(crate) health: u16,
     pub(crate) fail_first: u32,
     pub(crate) fail_while: Option<PathBuf>,
     pub(crate) hang_after: u32,
     pub(crate) hang_while: Option<PathBuf>,
+    pub(crate) garbage_while: Option<PathBuf>,
     pub(crate) answer_after: Duration,
     pub(crate) sync: u16,
     pub(crate) sync_hang: bool,
@@ -113,6 +118,7 @@ pub(crate) struct Options {
     pub(crate) stderr_line: Option<String>,
     pub(crate) ignore_term: bool,
     pub(crate) drain: Duration,
+    pub(crate) bequeath: bool,
     pub(crate) fork_child: bool,
     pub(crate) escape: bool,
     pub(crate) hand_over: bool,
@@ -150,11 +156,13 @@ impl Options {
             no_accept: false,
             backlog: 128,
             reuse_port: false,
+            open_fds: 0,
             health: 200,
             fail_first: 0,
             fail_while: None,
             hang_after: u32::MAX,
             hang_while: None,
+            garbage_while: None,
             answer_after: Duration::ZERO,
             sync: 200,
             sync_hang: false,
@@ -172,6 +180,7 @@ impl Options {
             stderr_line: None,
             ignore_term: false,
             drain: Duration::ZERO,
+            bequeath: false,
             fork_child: false,
             escape: false,
             hand_over: false,
@@ -203,12 +212,14 @@ impl Options {
             "--no-accept" => self.no_accept = true,
             "--backlog" => self.backlog = parsed(flag, value()?)?,
             "--reuse-port" => self.reuse_port = true,
+            "--open-fds" => self.open_fds = parsed(flag, value()?)?,
             "--exit-after" => self.exit_after = Some(seconds(flag, value()?)?),
             "--exit-code" => self.exit_code = parsed(flag, value()?)?,
             "--crash-signal" => self.crash_signal = Some(signal(value()?)?),
             "--stderr-line" => self.stderr_line = Some(value()?.into()),
             "--ignore-term" => self.ignore_term = true,
             "--drain" => self.drain = seconds(flag, value()?)?,
+            "--bequeath" => self.bequeath = true,
             "--fork-child" => self.fork_child = true,
             "--escape" => self.escape = true,
             "--hand-over" => self.hand_over = true,
@@ -226,6 +237,7 @@ impl Options {
             "--fail-while" => self.fail_while = Some(value()?.into()),
             "--hang-after" => self.hang_after = parsed(flag, value()?)?,
             "--hang-while" => self.hang_while = Some(value()?.into()),
+            "--garbage-while" => self.garbage_while = Some(value()?.into()),
             "--answer-after" => self.answer_after = seconds(flag, value()?)?,
             "--sync" => match value()? {
                 "hang" => self.sync_hang = true,

@@ -151,7 +151,8 @@ impl Life {
     fn reply(&self, mut answer: Answer) -> Reply {
         let missing = self.options.body_bytes.saturating_sub(answer.body.len());
         answer.body.extend(std::iter::repeat_n(' ', missing));
-        Reply::Send(answer, self.options.shape, self.options.answer_after)
+        let shape = if exists(&self.options.garbage_while) { Shape::Garbage } else { self.options.shape };
+        Reply::Send(answer, shape, self.options.answer_after)
     }
 
     fn json(&self, status: u16, body: String) -> Answer {

@@ -12,8 +12,12 @@ mod fixture;
 mod place;
 mod process;
 mod report;
+mod sampler;
 mod scene;
+mod seeded;
 mod supervisor;
+mod usage;
+mod users;
 mod wait;
 pub(crate) mod words;
 
@@ -25,6 +29,12 @@ pub(crate) use nix::sys::signal::Signal;
 pub(crate) use place::{PortClaim, TempDir, free_port};
 pub(crate) use process::{children_of, descriptors_of, group_members, group_of, process_alive, send_signal};
 pub(crate) use report::{Event, WorkerReport};
+#[cfg(target_os = "linux")]
+pub(crate) use sampler::time_waits_on;
+pub(crate) use sampler::{Sampler, listeners_on};
 pub(crate) use scene::{Ran, Scene};
+pub(crate) use seeded::Seeded;
 pub(crate) use supervisor::Supervisor;
+pub(crate) use usage::{Usage, usage_of};
+pub(crate) use users::{copied_programs, give_to, program_at, same_surroundings};
 pub(crate) use wait::{LIMIT, let_pass, monotonic_ns, wait_for, wait_until};
