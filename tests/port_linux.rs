@@ -1,0 +1,133 @@
+//! The port on Linux: what only its kernel has, and what strace proves about the way to a free port.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs::read_to_string;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::words::{PORT_CONFLICT, PORT_LOST, STARTED, field};
+use support::{Fixture, Scene, request, wait_until};
+
+/// The calls that make a process.
+const FORKS: [&str; 4] = ["clone(", "clone3(", "fork(", "vfork("];
+
+#[test]
+fn holder_of_another_specific_address_is_left_alone() {
+    let scene = Scene::new();
+    let neighbour = Fixture::listening(scene.port(), &["--host", "127.0.0.2"]);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert!(neighbour.is_alive());
+    assert_eq!(supervisor.lines_with(PORT_CONFLICT), Vec::<String>::new());
+}
+
+#[test]
+fn connections_in_time_wait_are_no_conflict() {
+    let scene = Scene::new();
+    let port = scene.port().number();
+    let server = Fixture::listening(scene.port(), &[]);
+    for _ in 0..50 {
+        // The server closes first, so that the remains of the connection are on its side.
+        request(port, "GET", "/").expect("an answer");
+    }
+    drop(server);
+    assert!(support::time_waits_on(port) >= 50, "{} in TIME_WAIT", support::time_waits_on(port));
+
+    let trace = scene.file("trace");
+    let supervisor = scene.start_with(&mut traced(&scene, &trace, "openat,open,clone,clone3,fork,vfork"));
+    supervisor.wait_ready();
+    assert!(support::time_waits_on(port) >= 50, "they were gone before they could matter");
+    let before = calls_of(&trace, supervisor.pid(), |calls| calls.iter().any(|call| is_fork(call)));
+    let before: Vec<_> = before.into_iter().take_while(|call| !is_fork(call)).collect();
+    let scanned: Vec<_> = before.iter().filter(|call| call.contains("/proc/net") || call.contains("/fd\"")).collect();
+    assert!(scanned.is_empty(), "a free port needs no scan: {scanned:?}");
+}
+
+#[test]
+fn nothing_is_forked_to_clear_the_port() {
+    let scene = Scene::new().set("port_grace_secs", "0.1");
+    let holder = Fixture::listening(scene.port(), &["--ignore-term"]);
+    let trace = scene.file("trace");
+    let supervisor = scene.start_with(&mut traced(&scene, &trace, "process"));
+    supervisor.wait_ready();
+    assert!(!holder.is_alive());
+    let calls = calls_of(&trace, supervisor.pid(), |calls| calls.iter().any(|call| is_fork(call)));
+    let forks: Vec<_> = calls.iter().filter(|call| is_fork(call)).collect();
+    assert_eq!(forks.len(), 1, "the worker, and nothing else: {forks:?}");
+    let execs = calls.iter().filter(|call| call.starts_with("execve")).count();
+    assert_eq!(execs, 1, "{calls:?}");
+}
+
+#[test]
+fn scan_of_a_process_with_20_000_descriptors_is_short_and_a_stop_is_heard() {
+    const FDS: usize = 20_000;
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
+    let fds = FDS.min(usize::try_from(hard).unwrap_or(FDS).saturating_sub(50));
+    let scene = Scene::new().set("port_grace_secs", "60");
+    // Neither is asked to go: one has the descriptors, the other the port, and both keep the port held.
+    let holder = Fixture::listening(scene.port(), &["--ignore-term", "--open-fds", &fds.to_string()]);
+    let opened = std::fs::read_dir(format!("/proc/{}/fd", holder.pid())).expect("its descriptors").count();
+    assert!(opened >= fds, "{opened}");
+
+    let started = Instant::now();
+    let supervisor = scene.start();
+    supervisor.wait_for_log(PORT_CONFLICT);
+    let found = started.elapsed();
+    assert!(found < Duration::from_secs(3), "it took {found:?} to find the holder");
+    let asked = Instant::now();
+    assert_eq!(supervisor.stop(), 0);
+    assert!(asked.elapsed() < Duration::from_secs(2), "the stop took {:?}", asked.elapsed());
+}
+
+/// The program under strace, as a child of the test itself: the tracer is the one that steps aside.
+fn traced(scene: &Scene, trace: &Path, calls: &str) -> Command {
+    traced_with(scene, trace, calls, &[])
+}
+
+/// The same with further options of strace.
+fn traced_with(scene: &Scene, trace: &Path, calls: &str, options: &[&str]) -> Command {
+    let program = scene.program();
+    let mut command = Command::new("strace");
+    command
+        .args(["-D", "-f", "-q", "-s", "300", "-o"])
+        .arg(trace)
+        .args(["-e", &format!("trace={calls}")])
+        .args(options);
+    command.arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    command
+}
+
+/// What one process called, once the file tells enough.
+fn calls_of(trace: &Path, pid: i32, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let own = format!("{pid} ");
+    let read = || -> Vec<String> {
+        let text = read_to_string(trace).unwrap_or_default();
+        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines.filter_map(|line| line.strip_prefix(&own)).map(|call| call.trim_start().to_owned()).collect()
+    };
+    wait_until("the calls of the supervisor in the trace", support::LIMIT, || is_enough(&read()));
+    read()
+}
+
+fn is_fork(call: &str) -> bool {
+    FORKS.iter().any(|fork| call.starts_with(fork))
+}
+
+#[test]
+fn every_socket_of_a_shared_port_has_its_holder_removed() {
+    let scene = Scene::new();
+    let holders: Vec<_> = (0..5).map(|_| Fixture::listening(scene.port(), &["--reuse-port"])).collect();
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert!(holders.iter().all(|holder| !holder.is_alive()), "{}", scene.story());
+    let line = &supervisor.lines_with(PORT_CONFLICT)[0];
+    let named: HashSet<_> =
+        holders.iter().filter(|holder| line.contains(&format!("pid {} (", holder.pid()))).map(Fixture::pid).collect();
+    assert_eq!(named.len(), 4, "four are named: {line}");
+    assert!(line.contains(", 1 more;"), "and the fifth is counted: {line}");
+}
