@@ -185,6 +185,20 @@ fn both_holders_of_one_shared_socket_are_removed() {
 }
 
 #[test]
+fn restart_while_the_port_is_being_cleared_does_not_forget_the_holder() {
+    let scene = Scene::new().set("port_grace_secs", "1.5");
+    let holder = Fixture::listening(scene.port(), &["--ignore-term"]);
+    let supervisor = scene.start();
+    supervisor.wait_for_log(PORT_CONFLICT);
+    supervisor.signal(Signal::SIGUSR1);
+    supervisor.wait_ready();
+    assert!(!holder.is_alive());
+    // The effort begins anew, with the same holder: this is no second set of holders.
+    let rounds: Vec<String> = supervisor.lines_with(PORT_CONFLICT);
+    assert!(rounds.iter().all(|line| field(line, "round") == Some("1")), "{rounds:?}");
+}
+
+#[test]
 fn stop_while_the_port_is_being_cleared_ends_at_once() {
     let scene = Scene::new().set("port_grace_secs", "60");
     let holder = Fixture::listening(scene.port(), &["--ignore-term"]);

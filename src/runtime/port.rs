@@ -54,9 +54,11 @@ impl PortWatch {
         self.names = Some(describe(strangers));
     }
 
-    /// Sends SIGTERM to the holders found last.
+    /// Sends SIGTERM to the holders found last; once more, if it is they who were asked before.
     pub(super) fn ask(&mut self) -> io::Result<()> {
-        self.asked = std::mem::take(&mut self.found);
+        if !self.found.is_empty() {
+            self.asked = std::mem::take(&mut self.found);
+        }
         signal_all(&self.asked, SendSignal::Term)?;
         // A stopped process never sees SIGTERM.
         signal_all(&self.asked, SendSignal::Cont)
@@ -88,8 +90,10 @@ impl PortWatch {
     }
 }
 
+/// Signals each of them, whatever becomes of the others; the first error is told.
 fn signal_all(holders: &[Pinned], signal: SendSignal) -> io::Result<()> {
-    holders.iter().try_for_each(|holder| holder.signal(signal).map(drop))
+    let sent = holders.iter().map(|holder| holder.signal(signal).map(drop));
+    sent.fold(Ok(()), |so_far, sent| so_far.and(sent))
 }
 
 fn describe(pids: &[Pid]) -> String {
