@@ -83,6 +83,24 @@ fn scan_of_a_process_with_20_000_descriptors_is_short_and_a_stop_is_heard() {
     assert!(asked.elapsed() < Duration::from_secs(2), "the stop took {:?}", asked.elapsed());
 }
 
+#[test]
+fn holder_that_goes_while_it_is_looked_for_costs_no_backoff() {
+    let scene = Scene::new().set("restart_backoff_min_secs", "60").set("restart_backoff_max_secs", "60");
+    let holder = Fixture::listening(scene.port(), &[]);
+    let trace = scene.file("trace");
+    // The port is found held, and half a second passes before it is asked by whom.
+    let delayed = ["-e", "inject=bind:delay_exit=500000:when=1"];
+    let supervisor = scene.start_with(&mut traced_with(&scene, &trace, "bind", &delayed));
+    let at_port = format!("htons({})", scene.port().number());
+    wait_until("the look at the port", support::LIMIT, || {
+        read_to_string(&trace).is_ok_and(|text| text.contains(&at_port) && text.contains("EADDRINUSE"))
+    });
+    support::send_signal(holder.pid(), support::Signal::SIGKILL);
+    holder.wait_exit();
+    supervisor.wait_ready();
+    assert_eq!(supervisor.lines_with(PORT_LOST), Vec::<String>::new());
+}
+
 /// The program under strace, as a child of the test itself: the tracer is the one that steps aside.
 fn traced(scene: &Scene, trace: &Path, calls: &str) -> Command {
     traced_with(scene, trace, calls, &[])
