@@ -26,6 +26,37 @@ fn holder_of_another_specific_address_is_left_alone() {
 }
 
 #[test]
+fn holder_of_another_user_is_reported_and_outlived() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can start a supervisor that is another user's");
+        return;
+    }
+    let scene = Scene::new();
+    let holder = Fixture::listening(scene.port(), &[]);
+    let nobody = nix::unistd::User::from_name("nobody").expect("users can be asked").expect("there is a nobody");
+    let copies = support::copied_programs(&scene);
+    scene.reconfigure(|config| {
+        config.command(&[copies.worker.to_str().expect("a path"), "--port", &scene.port().number().to_string()]);
+    });
+    support::give_to(&scene, nobody.uid.as_raw(), nobody.gid.as_raw());
+    let mut command = support::program_at(&scene, &copies.supervisor);
+    command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+    let supervisor = scene.start_with(&mut command);
+
+    let line = supervisor.wait_for_nth_log(2, PORT_LOST);
+    // Its descriptors are not for us to read, but the kernel's table says whose the socket is.
+    assert!(line.contains("user root"), "{line}");
+    assert_eq!(field(&line, "failures"), Some("2"));
+    assert_eq!(supervisor.lines_with(STARTED), Vec::<String>::new());
+    assert!(holder.is_alive());
+    assert_eq!(holder.report().of("signal"), Vec::<&support::Event>::new());
+    drop(holder);
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
 fn connections_in_time_wait_are_no_conflict() {
     let scene = Scene::new();
     let port = scene.port().number();
@@ -99,6 +130,17 @@ fn holder_that_goes_while_it_is_looked_for_costs_no_backoff() {
     holder.wait_exit();
     supervisor.wait_ready();
     assert_eq!(supervisor.lines_with(PORT_LOST), Vec::<String>::new());
+}
+
+#[test]
+fn holder_that_cannot_be_looked_for_is_reported_with_the_reason() {
+    let scene = Scene::new();
+    let holder = Fixture::listening(scene.port(), &[]);
+    let failing = ["-P", "/proc/net/tcp", "-e", "inject=openat:error=EMFILE"];
+    let supervisor = scene.start_with(&mut traced_with(&scene, &scene.file("trace"), "openat", &failing));
+    let line = supervisor.wait_for_log(PORT_LOST);
+    assert!(line.contains("cannot be looked for: Too many open files"), "{line}");
+    assert!(holder.is_alive());
 }
 
 /// The program under strace, as a child of the test itself: the tracer is the one that steps aside.

@@ -66,7 +66,7 @@ mod sys {
 
 pub use crate::files::{Pipe, open_log, pipe_from_helper, pipe_to_helper};
 pub use crate::own_trouble::is_own_trouble;
-pub use crate::owners::{Ownership, holders, ownership, port_is_free};
+pub use crate::owners::{Ownership, holders, holding_users, ownership, port_is_free};
 pub use crate::prepare::{Trouble, effective_user_id, prepare_process};
 pub use crate::process::{
     ExitStatus, Identity, Peeked, Pid, Pinned, ProcessInfo, Reaped, StartTime, describe, identify, is_self_or_ancestor,

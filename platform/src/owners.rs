@@ -10,7 +10,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::process::Pid;
+use crate::process::{Pid, user_name};
 
 mod bind;
 #[cfg(target_os = "freebsd")]
@@ -133,6 +133,23 @@ pub fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)
+}
+
+/// The names (or numbers) of the users whose sockets keep another process from listening on `addr`, each once: for
+/// holders that [`holders`] can't see. Known on Linux only, whose tables tell it of every socket; empty elsewhere. May
+/// ask the system's directory of users, so not for the restart path.
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn holding_users(addr: SocketAddr) -> io::Result<Vec<String>> {
+    #[cfg(target_os = "linux")]
+    let mut ids = sys::holding_users(addr)?;
+    #[cfg(not(target_os = "linux"))]
+    let mut ids = Vec::new();
+    let _ = addr;
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids.into_iter().map(user_name).collect())
 }
 
 /// Whether the processes of the group `group` (its leader is asked first) own every socket that connections to `addr`

@@ -294,7 +294,8 @@ pub fn describe(pid: Pid) -> ProcessInfo {
     ProcessInfo { pid, program, user }
 }
 
-fn user_name(id: u32) -> String {
+/// A user's name, or the number where there is none.
+pub(crate) fn user_name(id: u32) -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)) {
         Ok(Some(user)) => user.name,
         Ok(None) | Err(_) => id.to_string(),

@@ -77,11 +77,18 @@ impl PortWatch {
 
     fn find(&mut self, address: SocketAddr) -> Holders {
         self.found.clear();
-        let pids = platform::holders(address).unwrap_or_default();
-        self.names = (!pids.is_empty()).then(|| describe(&pids));
+        let pids = match platform::holders(address) {
+            Ok(pids) => pids,
+            Err(error) => {
+                self.names = Some(format!("a process that cannot be looked for: {error}"));
+                return Holders::Unseen;
+            }
+        };
         if pids.is_empty() {
+            self.names = describe_unseen(address);
             return Holders::Unseen;
         }
+        self.names = Some(describe(&pids));
         for pid in pids {
             match Pinned::open(pid) {
                 Ok(Some(holder)) if !platform::is_self_or_ancestor(pid) && holder.may_be_signalled() => {
@@ -108,6 +115,13 @@ fn describe(pids: &[Pid]) -> String {
         names.push(format!("{} more", pids.len() - NAMED_MAX));
     }
     names.join(", ")
+}
+
+/// Whose the sockets are can be seen even where the processes can't.
+fn describe_unseen(address: SocketAddr) -> Option<String> {
+    let users = platform::holding_users(address).unwrap_or_default();
+    let users: Vec<String> = users.iter().map(|user| escape(user, PROGRAM_BYTES_MAX)).collect();
+    (!users.is_empty()).then(|| format!("a process of user {} that we cannot see", users.join(", ")))
 }
 
 fn describe_one(pid: Pid) -> String {

@@ -22,6 +22,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 struct Socket {
     place: Listener,
     inode: u64,
+    user_id: u32,
 }
 
 pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
@@ -32,6 +33,12 @@ pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
         scan(&sockets, |pid, _| pids.push(pid))?;
     }
     Ok(pids)
+}
+
+pub(crate) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
+    let mut sockets = listening(addr.port())?;
+    keep_in_the_way(&mut sockets, addr, |socket| socket.place);
+    Ok(sockets.into_iter().map(|socket| socket.user_id).collect())
 }
 
 pub(crate) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {

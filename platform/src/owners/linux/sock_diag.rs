@@ -106,9 +106,10 @@ fn socket(message: &[u8]) -> io::Result<Socket> {
     } else {
         SocketAddr::from((Ipv6Addr::from(array::<16>(message, 8)?), port))
     };
+    let user_id = number(message, ANSWER_BYTES - 8)?;
     let inode = u64::from(number(message, ANSWER_BYTES - 4)?);
     let only_ipv6 = attribute(message, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1));
-    Ok(Socket { place: Listener { addr, dual_stack: !only_ipv6 }, inode })
+    Ok(Socket { place: Listener { addr, dual_stack: !only_ipv6 }, inode, user_id })
 }
 
 /// The value of an attribute behind the answer; each is length 2, type 2, value, padded to 4.

@@ -73,8 +73,9 @@ fn parse_line(line: &[u8]) -> Line {
         if fields.nth(1)? != LISTEN {
             return None;
         }
-        let inode = fields.nth(5)?.parse().ok()?;
-        Some(Socket { place: Listener { addr: parse_address(local)?, dual_stack: true }, inode })
+        let user_id = fields.nth(3)?.parse().ok()?;
+        let inode = fields.nth(1)?.parse().ok()?;
+        Some(Socket { place: Listener { addr: parse_address(local)?, dual_stack: true }, inode, user_id })
     };
     parse().map_or(Line::Other, Line::Listening)
 }
