@@ -136,7 +136,7 @@ fn holder_that_goes_while_it_is_looked_for_costs_no_backoff() {
 fn holder_that_cannot_be_looked_for_is_reported_with_the_reason() {
     let scene = Scene::new();
     let holder = Fixture::listening(scene.port(), &[]);
-    let failing = ["-P", "/proc/net/tcp", "-e", "inject=openat:error=EMFILE"];
+    let failing = ["-P", "/proc", "-e", "inject=openat:error=EMFILE"];
     let supervisor = scene.start_with(&mut traced_with(&scene, &scene.file("trace"), "openat", &failing));
     let line = supervisor.wait_for_log(PORT_LOST);
     assert!(line.contains("cannot be looked for: Too many open files"), "{line}");
