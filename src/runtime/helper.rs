@@ -490,36 +490,6 @@ mod tests {
         });
     }
 
-    const DAEMONIZE: &str = "runtime::helper::tests::daemonize";
-
-    /// Not a test: a tool that leaves a daemon behind, outside its group, with the tool's output still open.
-    #[test]
-    #[ignore = "run by the test below, as another process"]
-    fn daemonize() {
-        use std::os::unix::process::CommandExt;
-        if !std::env::args().any(|arg| arg == DAEMONIZE) {
-            return;
-        }
-        let daemon = std::process::Command::new("/bin/sleep").arg("60").process_group(0).spawn().unwrap();
-        println!("daemon={}.", daemon.id());
-        std::process::exit(0);
-    }
-
-    #[test]
-    fn a_daemon_that_holds_the_pipe_is_not_waited_for() {
-        let mut bench = Bench::new("daemon");
-        let own = std::env::current_exe().unwrap();
-        let args = words(&[own.to_str().unwrap(), "--ignored", "--exact", "--nocapture", DAEMONIZE]);
-        let helper = spawn(&bench, &args, None, Some(10_000));
-        let done = finish(&mut bench, helper);
-        assert_eq!(done.status, Some(ExitStatus::Code(0)));
-        let output = String::from_utf8(done.output).unwrap();
-        let daemon = output.split_once("daemon=").unwrap().1.split_once('.').unwrap().0;
-        let daemon =
-            platform::Pinned::open(Pid::new(daemon.parse().unwrap()).unwrap()).unwrap().expect("it holds the pipe");
-        assert!(daemon.signal(platform::SendSignal::Kill).unwrap());
-    }
-
     #[test]
     fn a_program_that_is_not_there_is_one_line() {
         let error = Command::from_config(&words(&["no-such-{}", "{}"]), "{}", "tool", Path::new("/")).unwrap_err();
