@@ -105,8 +105,12 @@ impl PortWatch {
 
 /// Signals each of them, whatever becomes of the others; the first error is told.
 fn signal_all(holders: &[Pinned], signal: SendSignal) -> io::Result<()> {
-    let sent = holders.iter().map(|holder| holder.signal(signal).map(drop));
-    sent.fold(Ok(()), |so_far, sent| so_far.and(sent))
+    let mut outcome = Ok(());
+    for holder in holders {
+        let sent = holder.signal(signal).map(drop);
+        outcome = outcome.and(sent);
+    }
+    outcome
 }
 
 fn describe(pids: &[Pid]) -> String {
