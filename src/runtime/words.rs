@@ -81,7 +81,7 @@ pub(super) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
             Line::transition(Info, "started", text).keyed("")
         }
         Notice::Ready(_, after) => {
-            let text = format!("ready after_ms={:.1} pid={pid} answer=\"{}\"", after.as_secs_f64() * 1e3, seen.probe);
+            let text = format!("ready after_ms={} pid={pid} answer=\"{}\"", millis_and_tenth(after), seen.probe);
             Line::transition(Info, "ready", text).keyed(seen.probe.clone())
         }
         Notice::Died(_, _, delay) => died(status, delay),
@@ -249,14 +249,25 @@ pub(super) fn next_step(condition: Condition) -> Option<&'static str> {
 
 /// A duration for people: `250 ms`, `1.5 s`, `30 s`.
 pub(super) fn secs(duration: Duration) -> String {
-    let secs = duration.as_secs_f64();
-    if secs < 1.0 && !duration.is_zero() {
-        format!("{:.0} ms", secs * 1e3)
-    } else if duration.subsec_millis() == 0 || secs >= 100.0 {
-        format!("{secs:.0} s")
+    let (millis, tenths) = (rounded(duration, 1_000), rounded(duration, 100_000));
+    if millis < 1000 && !duration.is_zero() {
+        format!("{millis} ms")
+    } else if duration.subsec_millis() == 0 || tenths >= 1000 {
+        format!("{} s", rounded(duration, 1_000_000))
     } else {
-        format!("{secs:.1} s")
+        format!("{}.{} s", tenths / 10, tenths % 10)
     }
+}
+
+/// Milliseconds with one decimal. Without floating point, whose formatting would be a tenth of this program.
+pub(super) fn millis_and_tenth(duration: Duration) -> String {
+    let tenths = rounded(duration, 100);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// A duration in units of so many microseconds, rounded half up.
+fn rounded(duration: Duration, unit_micros: u128) -> u128 {
+    (duration.as_micros() + unit_micros / 2) / unit_micros
 }
 
 #[cfg(test)]
