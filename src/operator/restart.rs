@@ -215,5 +215,4 @@ fn has_reacted(before: &Before, now: &Status) -> bool {
 }
 
 #[cfg(test)]
-#[path = "restart_tests.rs"]
 mod tests;

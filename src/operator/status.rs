@@ -280,5 +280,4 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;
