@@ -135,6 +135,8 @@ pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> Strin
     page.headline(status, trust, now_ms);
     page.optional("problem", status.problem.clone());
     page.optional("port held by", status.port_holder.clone());
+    page.optional("no secret", listed(&status.absent_secrets));
+    page.optional("old secret", listed(&status.stale_secrets));
     if trust == Trust::Fresh {
         page.line("worker", &worker(status, now_ms));
     }
@@ -154,6 +156,10 @@ pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> Strin
     let Status { supervisor_pid, version, config_path, .. } = status;
     page.line("supervisor", &format!("pid {supervisor_pid}, version {version}, config {config_path}"));
     page.text
+}
+
+fn listed(variables: &[String]) -> Option<String> {
+    (!variables.is_empty()).then(|| variables.join(", "))
 }
 
 /// The state in words.

@@ -56,6 +56,8 @@ fn backing_off() -> Status {
         next_deadline_ms: Some(NOW_MS + 7_000),
         port_holder: Some("pid 99 (nginx, joe)".into()),
         problem: Some("cannot find program \"bun\" in PATH".into()),
+        absent_secrets: vec!["EVENT_KEY".into(), "TOKEN".into()],
+        stale_secrets: vec!["SIGNING_KEY".into()],
         log_stderr: "/log/demo.log".into(),
         ..healthy()
     }
@@ -84,6 +86,8 @@ fn what_stands_in_the_way_comes_first() {
 demo: backing off for 1.0 s
   problem      cannot find program \"bun\" in PATH
   port held by pid 99 (nginx, joe)
+  no secret    EVENT_KEY, TOKEN
+  old secret   SIGNING_KEY
   worker       none
   restarts     2, 4 failed starts in a row
   sync         failing: 401, 3.0 s ago; 9 failures in a row
