@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod http;
+pub mod launchd;
 pub mod logfile;
 pub mod operator;
 pub mod ownlog;

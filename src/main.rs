@@ -10,7 +10,7 @@ use worker_supervisor::cli::{self, Invocation};
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
 use worker_supervisor::operator::{self, Style, logs, restart, status};
-use worker_supervisor::{doctor, ownlog, runtime};
+use worker_supervisor::{doctor, launchd, ownlog, runtime};
 
 fn main() -> ProcessExitCode {
     let home = std::env::var_os("HOME");
@@ -46,7 +46,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
             let fd = stdout.as_raw_fd();
             logs::logs(&load(&config)?, lines, follow, (&mut stdout, fd), &mut stderr)
         }
-        Invocation::Launchd { .. } => Err(Error::new(ExitCode::Unavailable, "not built yet")),
+        Invocation::Launchd { config, action } => launchd::run(action, &load(&config)?, &mut stdout),
         Invocation::Version(text) | Invocation::Help(text) => print(&text),
     }
 }

@@ -182,8 +182,8 @@ fn only_lines_written_between_the_last_read_and_the_truncation_are_lost() {
     let worst = lost.iter().max().copied().unwrap_or_default();
     let microseconds_a_line = seconds * 1e6 / total as f64;
     println!(
-        "{ROTATIONS} rotations, {total} lines, one in {microseconds_a_line:.2} us; lost in all {}, in one rotation {worst} \
-         ({:.0} us), clean rotations {}",
+        "{ROTATIONS} rotations, {total} lines, one in {microseconds_a_line:.2} us; lost in all {}, in one rotation \
+         {worst} ({:.0} us), clean rotations {}",
         lost.iter().sum::<u64>(),
         worst as f64 * microseconds_a_line,
         lost.iter().filter(|&&lines| lines == 0).count()

@@ -58,7 +58,7 @@ fn ago(at_ms: u64, now_ms: u64) -> String {
 }
 
 /// What a failed write to standard output means: success for a reader that has seen enough, else an error.
-fn output_result(written: io::Result<()>) -> Result<ExitCode, Error> {
+pub(crate) fn output_result(written: io::Result<()>) -> Result<ExitCode, Error> {
     match written {
         Ok(()) => Ok(ExitCode::Ok),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::Ok),

@@ -110,13 +110,13 @@ fn wait(
         if let Some(progress) = progress {
             let _ = write!(progress, "\r\x1b[K{step}, {}", span(elapsed_ms())).and_then(|()| progress.flush());
         }
-        pause();
+        pause(LOOK_INTERVAL);
     }
 }
 
-/// The only sleep of the program: this command has nothing to do but to look again.
-fn pause() {
-    std::thread::sleep(LOOK_INTERVAL);
+/// The only sleep of the program, for commands that have nothing to do but to look again. Never in a supervisor.
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
 }
 
 fn ready(status: &Status, elapsed_ms: u64) -> String {
