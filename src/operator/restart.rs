@@ -176,7 +176,7 @@ fn judge(before: &Before, now: &Status) -> Outcome {
     }
     let began_since = now.since_ms > before.since_ms || now.state != before.state;
     if is(Condition::BackingOff) && began_since {
-        return Outcome::Failed(failure(now));
+        return Outcome::Failed(failure(now) + &next_step(now));
     }
     if is_new && (is(Condition::Draining) || is(Condition::Killing)) {
         return Outcome::Failed(format!("{}; it is being stopped", failure(now)));
@@ -187,25 +187,26 @@ fn judge(before: &Before, now: &Status) -> Outcome {
 /// Why the new worker is not there.
 fn failure(now: &Status) -> String {
     let exit = now.last_exit.as_ref().filter(|exit| !exit.asked_for && exit.generation == now.generation);
-    let mut text = match (&now.problem, exit) {
+    match (&now.problem, exit) {
         (Some(problem), _) => problem.clone(),
         (None, Some(exit)) => {
             let words = exit.stderr.as_ref().map_or_else(String::new, |line| format!(": {line}"));
-            format!(
-                "the new worker ended after {}: {}{words}",
-                exit.uptime_ms.map_or_else(|| "a while".to_owned(), span),
-                exit.reason
-            )
+            let uptime = exit.uptime_ms.map_or_else(|| "a while".to_owned(), span);
+            format!("the new worker ended after {uptime}: {}{words}", exit.reason)
         }
         (None, None) => {
             let probe = now.last_probe.as_ref().map_or_else(String::new, |probe| format!(": {}", probe.result));
             format!("the new worker did not become healthy{probe}")
         }
-    };
-    if let (Some(step), Some(due_ms)) = (&now.next_step, now.next_deadline_ms) {
-        text += &format!("; {step} in {}", span(due_ms.saturating_sub(now.updated_ms)));
     }
-    text
+}
+
+/// What the supervisor will do about it.
+fn next_step(now: &Status) -> String {
+    match (&now.next_step, now.next_deadline_ms) {
+        (Some(step), Some(due_ms)) => format!("; it will {step} in {}", span(due_ms.saturating_sub(now.updated_ms))),
+        (_, _) => String::new(),
+    }
 }
 
 /// Whether the supervisor shows that it has seen the signal. One that is ending a worker has nothing new to show.

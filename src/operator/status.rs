@@ -183,15 +183,15 @@ fn worker(status: &Status, now_ms: u64) -> String {
 
 fn restarts(status: &Status, now_ms: u64) -> String {
     let mut text = status.restarts.to_string();
-    if status.failed_starts > 0 {
-        text += &format!(", {} failed starts in a row", status.failed_starts);
+    match status.failed_starts {
+        0 => {}
+        1 => text += ", 1 failed start",
+        starts => text += &format!(", {starts} failed starts in a row"),
     }
-    if let Some(Exit { at_ms, pid, reason, uptime_ms, .. }) = &status.last_exit {
-        text += &format!(
-            "; pid {pid} ended {} after {}: {reason}",
-            ago(*at_ms, now_ms),
-            uptime_ms.map_or_else(|| "a while".to_owned(), span)
-        );
+    if let Some(Exit { at_ms, pid, reason, uptime_ms, asked_for, .. }) = &status.last_exit {
+        let uptime = uptime_ms.map_or_else(|| "a while".to_owned(), span);
+        let why = if *asked_for { ", as asked" } else { "" };
+        text += &format!("; pid {pid} ended {} after {uptime}: {reason}{why}", ago(*at_ms, now_ms));
     }
     text
 }

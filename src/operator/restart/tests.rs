@@ -57,11 +57,11 @@ fn a_pause_that_began_before_the_signal_is_no_failure() {
 fn a_launch_that_failed_says_why_and_what_comes_next() {
     let now = Status {
         problem: Some("cannot find program \"bun\" in PATH".into()),
-        next_step: Some("start".into()),
+        next_step: Some("start the worker".into()),
         next_deadline_ms: Some(SINCE_MS + 50 + 2_000),
         ..status("backing-off", 3, SINCE_MS + 50)
     };
-    let reason = "cannot find program \"bun\" in PATH; start in 2.0 s";
+    let reason = "cannot find program \"bun\" in PATH; it will start the worker in 2.0 s";
     assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
 }
 
