@@ -1,4 +1,4 @@
-//! Descriptors made with care: a worker's log, and the pipes of helper processes.
+//! Descriptors made with care: a worker's log, and the pipes of helper processes; and whether files could be used.
 //! A log is a regular file of ours or a character device, and opening it never blocks. Pipes are close-on-exec on both
 //! ends and non-blocking on ours. Refuses FIFOs, directories, sockets and other people's files, saying which it is.
 
@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{AccessFlags, access};
 
 use crate::effective_user_id;
 
@@ -30,6 +31,34 @@ pub fn open_log(path: &Path) -> io::Result<File> {
     // The flag belongs to the open file, which the worker will share: a full terminal must block it, not fail it.
     set_blocking(&file)?;
     Ok(file)
+}
+
+/// What [`open_log`] would say of a log that exists, without opening it.
+///
+/// # Errors
+/// NotFound: there is none yet, and it would be created. Otherwise what `open_log` would fail with.
+pub fn check_log(path: &Path) -> io::Result<()> {
+    judge(&std::fs::metadata(path)?)?;
+    Ok(access(path, AccessFlags::W_OK)?)
+}
+
+/// Whether files and directories could be made in a directory.
+///
+/// # Errors
+/// NotFound, ENOTDIR, EACCES, EROFS: why not.
+pub fn check_creatable_in(dir: &Path) -> io::Result<()> {
+    if !std::fs::metadata(dir)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK)?)
+}
+
+/// Whether a file could be run, or a directory entered.
+///
+/// # Errors
+/// NotFound, EACCES: why not.
+pub fn check_executable(path: &Path) -> io::Result<()> {
+    Ok(access(path, AccessFlags::X_OK)?)
 }
 
 /// Open fails with ENXIO for a FIFO without a reader and EISDIR for a directory: better words for both.

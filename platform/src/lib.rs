@@ -64,7 +64,9 @@ mod sys {
     pub(crate) use crate::macos::Processes;
 }
 
-pub use crate::files::{Pipe, open_log, pipe_from_helper, pipe_to_helper};
+pub use crate::files::{
+    Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper,
+};
 pub use crate::own_trouble::is_own_trouble;
 pub use crate::owners::{Ownership, holders, holding_users, ownership, port_is_free};
 pub use crate::prepare::{Trouble, effective_user_id, prepare_process};

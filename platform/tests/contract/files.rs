@@ -1,4 +1,4 @@
-//! Opening logs.
+//! Opening logs, and telling beforehand what could be opened, made or run.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
-use worker_supervisor_platform::{effective_user_id, open_log};
+use worker_supervisor_platform::{check_creatable_in, check_executable, check_log, effective_user_id, open_log};
 
 use crate::support::{TempDir, open_descriptors};
 
@@ -18,6 +18,8 @@ crate::tests![
     directories_and_sockets_are_refused_by_name,
     another_users_file_is_refused,
     a_refused_log_leaves_no_descriptor_open,
+    looking_at_a_log_says_what_opening_it_says_and_creates_nothing,
+    what_files_could_be_made_or_run_is_told,
 ];
 
 fn status_flags(file: &File) -> i32 {
@@ -98,4 +100,29 @@ fn a_refused_log_leaves_no_descriptor_open() {
         open_log(dir.path()).expect_err("no log");
     }
     assert_eq!(open_descriptors(), before);
+}
+
+fn looking_at_a_log_says_what_opening_it_says_and_creates_nothing() {
+    let dir = TempDir::new();
+    let missing = dir.file("log");
+    assert_eq!(check_log(&missing).expect_err("there is none").kind(), std::io::ErrorKind::NotFound);
+    assert!(!missing.exists());
+    drop(open_log(&missing).expect("a log"));
+    check_log(&missing).expect("now there is one");
+    check_log("/dev/null".as_ref()).expect("/dev/null is a log");
+    nix::unistd::mkfifo(&dir.file("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    for refused in [dir.file("fifo"), dir.file("")] {
+        let said = check_log(&refused).expect_err("refused").to_string();
+        assert_eq!(said, open_log(&refused).expect_err("refused").to_string());
+    }
+}
+
+fn what_files_could_be_made_or_run_is_told() {
+    let dir = TempDir::new();
+    check_creatable_in(&dir.file("")).expect("our own directory");
+    std::fs::write(dir.file("plain"), "").expect("written");
+    assert_eq!(check_creatable_in(&dir.file("plain")).expect_err("a file").kind(), std::io::ErrorKind::NotADirectory);
+    assert_eq!(check_creatable_in(&dir.file("none")).expect_err("nothing").kind(), std::io::ErrorKind::NotFound);
+    check_executable(&dir.file("")).expect("a directory that can be entered");
+    assert_eq!(check_executable(&dir.file("plain")).expect_err("mode").kind(), std::io::ErrorKind::PermissionDenied);
 }
