@@ -73,8 +73,24 @@ fn forbid_core_dumps() -> io::Result<()> {
 
 fn raise_open_files() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = OPEN_FILES_WANTED.min(open_files_max()).min(hard);
-    if soft < wanted { Ok(setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?) } else { Ok(()) }
+    let raised = raised_open_files(soft, hard);
+    if soft < raised { Ok(setrlimit(Resource::RLIMIT_NOFILE, raised, hard)?) } else { Ok(()) }
+}
+
+fn raised_open_files(soft: libc::rlim_t, hard: libc::rlim_t) -> libc::rlim_t {
+    soft.max(OPEN_FILES_WANTED.min(open_files_max()).min(hard))
+}
+
+/// How many files this process may have open after [`prepare_process`], which need not have run; the worker inherits
+/// it.
+///
+/// # Errors
+/// None that getrlimit(2) documents for this resource; passed on if there is one.
+pub fn open_files_limit() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // FreeBSD's limits are signed, but never negative.
+    #[allow(clippy::useless_conversion, reason = "u64 on Linux and macOS")]
+    Ok(u64::try_from(raised_open_files(soft, hard)).unwrap_or(u64::MAX))
 }
 
 /// macOS reports an unlimited hard limit and refuses a soft one above kern.maxfilesperproc.

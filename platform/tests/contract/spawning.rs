@@ -11,8 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use worker_supervisor_platform::{
-    Command, ExitStatus, Pipe, SignalQueue, Signals, SpawnError, SpawnStage, pipe_from_helper, pipe_to_helper,
-    prepare_process, spawn,
+    Command, ExitStatus, Pipe, SignalQueue, Signals, SpawnError, SpawnStage, open_files_limit, pipe_from_helper,
+    pipe_to_helper, prepare_process, spawn,
 };
 
 use crate::support::{Helper, TempDir, arguments, open_descriptors, own_program, reap_soon};
@@ -179,9 +179,11 @@ fn pipes_are_ours_on_one_end_only() {
 fn preparing_raises_the_limit_of_open_files_and_forbids_cores() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, 256, hard).expect("lowered, as launchd does");
+    let foretold = open_files_limit().expect("a limit");
     assert!(prepare_process().is_empty());
     let (soft, hard_now) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     assert!(soft == 10_240 || soft == hard || (cfg!(target_os = "macos") && soft > 256), "{soft}");
+    assert_eq!(soft.to_string(), foretold.to_string());
     assert_eq!(hard_now, hard);
     assert_eq!(getrlimit(Resource::RLIMIT_CORE).expect("a limit").0, 0);
     // Never lowered.
