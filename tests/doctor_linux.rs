@@ -1,0 +1,78 @@
+//! That a dry run changes nothing, by the system calls that it makes: strace sees every one.
+
+mod support;
+
+use std::fs;
+
+use support::{Fixture, Scene};
+
+/// Calls that make a process, change a file or reach somebody. Those that only some processors have are asked for too.
+const TRACED: &str = "trace=?open,openat,?creat,?mkdir,mkdirat,?unlink,unlinkat,?rename,?renameat,renameat2,?link,\
+                      linkat,?symlink,symlinkat,?chmod,fchmod,fchmodat,?chown,fchown,truncate,ftruncate,flock,\
+                      ?fork,?vfork,clone,?clone3,execve,kill,tkill,tgkill,?pidfd_send_signal,connect,listen,setrlimit,\
+                      prlimit64";
+
+/// The lines of the trace that tell of a change; a failed call changes nothing, but should not even be tried.
+fn changes(trace: &str) -> Vec<&str> {
+    let is_harmless = |line: &&str| {
+        let call = line.split_whitespace().find(|word| word.contains('(')).unwrap_or_default();
+        let name = call.split('(').next().unwrap_or_default();
+        match name {
+            "open" | "openat" => !["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC"].iter().any(|flag| line.contains(flag)),
+            // Signal 0 only asks.
+            "kill" => line.contains(", 0)"),
+            "flock" => line.contains("LOCK_SH|LOCK_NB"),
+            // The C library may ask a name server on this machine for a user's name.
+            "connect" => line.contains("AF_UNIX"),
+            "prlimit64" => line.contains(", NULL, {"),
+            // The program itself, by strace.
+            "execve" => line.contains("--dry-run"),
+            "" => true,
+            _ => false,
+        }
+    };
+    trace.lines().filter(|line| !is_harmless(line)).collect()
+}
+
+#[test]
+fn no_file_is_opened_for_writing_and_nothing_is_spawned_signalled_or_reached() {
+    let scene = Scene::new().set("secrets_command", "[\"/bin/echo\", \"{name}\"]").set_in("secrets", "A", "a");
+    let scene = scene.set("on_event", "[\"/bin/true\"]").set("env_file", "\".env\"");
+    let scene = scene.set("log_stdout", "\"deep/er/log\"");
+    fs::write(scene.file(".env"), "A=1\n").expect("an environment file");
+    // A state directory with a lock and a record, a log that exists, and a stranger on the port: all there is to touch.
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+    fs::remove_dir_all(scene.file("deep")).expect("the logs can go");
+    let stranger = Fixture::listening(scene.port(), &[]);
+
+    let trace = scene.file("trace");
+    let program = scene.program();
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-o"]).arg(&trace).args(["-e", TRACED]).arg(program.get_program()).args(program.get_args());
+    let ran = strace.arg("--dry-run").env("HOME", scene.file("")).output().expect("strace is installed");
+
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(0), "{told}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(told.contains(&format!("pid {}", stranger.pid())) && told.contains("A ← \"a\""), "{told}");
+    let trace = fs::read_to_string(trace).expect("a trace");
+    assert!(trace.contains("worker.toml") && trace.contains("flock("), "the trace missed what is harmless\n{trace}");
+    assert_eq!(changes(&trace), [""; 0], "{trace}");
+    assert!(stranger.is_alive() && !scene.file("deep").exists());
+}
+
+#[test]
+fn a_change_would_be_seen_in_the_trace() {
+    let trace = "7 execve(\"/p\", [\"/p\", \"--dry-run\"], 0x7 /* 3 vars */) = 0\n\
+                 7 openat(AT_FDCWD, \"/a\", O_RDONLY|O_CLOEXEC) = 3\n\
+                 7 openat(AT_FDCWD, \"/a\", O_WRONLY|O_CREAT, 0600) = 3\n\
+                 7 kill(9, 0)        = 0\n\
+                 7 kill(9, SIGTERM) = 0\n\
+                 7 flock(3, LOCK_EX|LOCK_NB) = 0\n\
+                 7 mkdir(\"/b\", 0700) = -1 EEXIST (File exists)\n\
+                 7 clone3({flags=CLONE_VM|CLONE_VFORK}, 88) = 8\n\
+                 7 +++ exited with 0 +++\n";
+    let changes = changes(trace);
+    assert_eq!(changes.len(), 5, "{changes:#?}");
+}
