@@ -5,15 +5,10 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs::read_to_string;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::words::{PORT_CONFLICT, PORT_LOST, STARTED, field};
-use support::{Fixture, Scene, request, wait_until};
-
-/// The calls that make a process.
-const FORKS: [&str; 4] = ["clone(", "clone3(", "fork(", "vfork("];
+use support::{Fixture, Scene, calls_of, is_fork, request, traced, traced_with, wait_until};
 
 #[test]
 fn holder_of_another_specific_address_is_left_alone() {
@@ -141,41 +136,6 @@ fn holder_that_cannot_be_looked_for_is_reported_with_the_reason() {
     let line = supervisor.wait_for_log(PORT_LOST);
     assert!(line.contains("cannot be looked for: Too many open files"), "{line}");
     assert!(holder.is_alive());
-}
-
-/// The program under strace, as a child of the test itself: the tracer is the one that steps aside.
-fn traced(scene: &Scene, trace: &Path, calls: &str) -> Command {
-    traced_with(scene, trace, calls, &[])
-}
-
-/// The same with further options of strace.
-fn traced_with(scene: &Scene, trace: &Path, calls: &str, options: &[&str]) -> Command {
-    let program = scene.program();
-    let mut command = Command::new("strace");
-    command
-        .args(["-D", "-f", "-q", "-s", "300", "-o"])
-        .arg(trace)
-        .args(["-e", &format!("trace={calls}")])
-        .args(options);
-    command.arg(program.get_program()).args(program.get_args());
-    support::same_surroundings(&mut command, &program);
-    command
-}
-
-/// What one process called, once the file tells enough.
-fn calls_of(trace: &Path, pid: i32, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
-    let own = format!("{pid} ");
-    let read = || -> Vec<String> {
-        let text = read_to_string(trace).unwrap_or_default();
-        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        lines.filter_map(|line| line.strip_prefix(&own)).map(|call| call.trim_start().to_owned()).collect()
-    };
-    wait_until("the calls of the supervisor in the trace", support::LIMIT, || is_enough(&read()));
-    read()
-}
-
-fn is_fork(call: &str) -> bool {
-    FORKS.iter().any(|fork| call.starts_with(fork))
 }
 
 #[test]

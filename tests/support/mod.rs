@@ -15,6 +15,8 @@ mod report;
 mod sampler;
 mod scene;
 mod seeded;
+#[cfg(target_os = "linux")]
+mod strace;
 mod supervisor;
 mod usage;
 mod users;
@@ -34,6 +36,8 @@ pub(crate) use sampler::time_waits_on;
 pub(crate) use sampler::{Sampler, listeners_on};
 pub(crate) use scene::{Ran, Scene};
 pub(crate) use seeded::Seeded;
+#[cfg(target_os = "linux")]
+pub(crate) use strace::{calls_of, is_fork, traced, traced_with};
 pub(crate) use supervisor::Supervisor;
 pub(crate) use usage::{Usage, usage_of};
 pub(crate) use users::{copied_programs, give_to, program_at, same_surroundings};

@@ -209,7 +209,7 @@ impl Scene {
     }
 
     /// The processes of this scene that run: those of the report, and those with the marker.
-    fn living(&self) -> Vec<i32> {
+    pub(crate) fn living(&self) -> Vec<i32> {
         let report = self.report();
         let told = [report.workers(), report.descendants()].concat();
         let mut living: Vec<i32> = told.into_iter().filter(|pid| may_be_marked(*pid, &self.marker)).collect();
