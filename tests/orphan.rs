@@ -226,6 +226,24 @@ fn stranger_under_a_recorded_pid_is_left_alone() {
 }
 
 #[test]
+fn record_of_the_supervisor_itself_or_its_parent_harms_neither() {
+    // A shell waits until the record names it, then becomes the supervisor, or its parent.
+    for script in ["read line; exec \"$0\" \"$@\"", "read line; \"$0\" \"$@\" & wait"] {
+        let scene = Scene::new();
+        let mut shell = waiting_shell(&scene, script);
+        let pid = i32::try_from(shell.id()).expect("a pid");
+        put_record(&scene, &format!("{{\"pid\":{pid},\"started\":\"{}\"}}", identity_of(pid).started));
+        drop(shell.stdin.take());
+        wait_for("a worker", LIMIT, || scene.story(), || (!scene.report().of("request").is_empty()).then_some(()));
+        assert!(shell.try_wait().expect("a child can be asked").is_none(), "{script}\n{}", scene.story());
+        let supervisor = scene.status().and_then(|status| i32::try_from(status["supervisor_pid"].as_i64()?).ok());
+        send_signal(supervisor.expect("a status file"), Signal::SIGTERM);
+        wait_for("the end of the shell", LIMIT, || scene.story(), || shell.try_wait().expect("it can be asked"));
+        assert_eq!(scene.report().starts().len(), 1);
+    }
+}
+
+#[test]
 fn no_moment_to_be_killed_at_leaves_two_workers() {
     let mut chance = Seeded::from_environment("ORPHAN_SEED");
     // The port is shared, so that the kernel would not keep a second worker from listening.
