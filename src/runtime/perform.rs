@@ -74,7 +74,10 @@ impl Supervisor {
         let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid);
         self.narrator.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
-        self.is_record_stale = true;
+        // Before anything else: until then, a supervisor that is killed leaves a worker that is known by its port only.
+        // The worker needs the time to be executed anyway.
+        self.is_record_stale = false;
+        self.write_record(now);
         for text in prepared.warnings.iter().chain(&launched.warnings) {
             self.warn("launch", text.clone());
         }
