@@ -1,0 +1,135 @@
+//! That the page on the configuration says what the program does: its table is made from the program's own, and every
+//! piece of TOML in it loads. `UPDATE_DOCS=1 cargo test --test docs` writes the table anew.
+
+mod pages;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use pages::{block, blocks, load_well, page, page_path};
+use worker_supervisor::config::{Config, KEYS, KeyDoc};
+use worker_supervisor::env::Environment;
+
+const PAGE: &str = "configuration.md";
+const BEGIN: &str =
+    "<!-- Made by tests/docs.rs from the program's own table: UPDATE_DOCS=1 cargo test --test docs -->\n\n";
+const END: &str = "\n<!-- The end of what is made. -->\n";
+
+/// The two keys that every config needs.
+const REQUIRED: &str = "command = [\"bun\"]\nport = 3111\n";
+
+/// A value for each key, which is not its default.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("command", r#"["bun", "run", "src/serve.ts"]"#),
+    ("port", "3112"),
+    ("name", r#""system-bus""#),
+    ("worker_dir", r#""~/code/worker""#),
+    ("host", r#""::1""#),
+    ("host_header", r#""worker.example:3111""#),
+    ("health_endpoint", r#""/api/inngest""#),
+    ("sync_endpoint", r#""/api/inngest""#),
+    ("health_status", "[200, 401]"),
+    ("health_interval_secs", "10"),
+    ("health_timeout_secs", "2.5"),
+    ("health_failures_before_restart", "5"),
+    ("startup_timeout_secs", "120"),
+    ("stable_secs", "60"),
+    ("restart_backoff_min_secs", "0.5"),
+    ("restart_backoff_max_secs", "60"),
+    ("sync_interval_secs", "0"),
+    ("drain_timeout_secs", "30"),
+    ("stop_group", "true"),
+    ("port_conflict", r#""wait""#),
+    ("port_grace_secs", "0.5"),
+    ("log_stdout", r#""~/logs/worker.log""#),
+    ("log_stderr", r#""~/logs/worker.log""#),
+    ("log_max_bytes", "0"),
+    ("log_keep", "7"),
+    ("env_file", r#""~/.config/worker.env""#),
+    ("env", r#"{ PORT = "3112" }"#),
+    ("secrets", r#"{ API_TOKEN = "api_token" }"#),
+    ("required_secrets", r#"["API_TOKEN"]"#),
+    ("secrets_command", r#"["op", "read", "op://work/{name}/token"]"#),
+    ("secrets_timeout_secs", "30"),
+    ("secrets_max_age_secs", "3600"),
+    ("on_event", r#"["~/bin/notify", "{event}"]"#),
+    ("state_dir", r#""~/.worker-state""#),
+    ("launchd.label", r#""com.example.worker""#),
+];
+
+fn example(key: &str) -> &'static str {
+    let found = EXAMPLES.iter().find(|(name, _)| *name == key);
+    found.unwrap_or_else(|| panic!("{key} has no example in tests/docs.rs")).1
+}
+
+fn table() -> String {
+    let rows: String = KEYS.iter().map(row).collect();
+    format!("| key | value | default | what it does | example |\n| --- | --- | --- | --- | --- |\n{rows}")
+}
+
+fn row(key: &KeyDoc) -> String {
+    let KeyDoc { name, kind, default, summary } = key;
+    let is_prose = ["required", "none", "any ", "the "].iter().any(|start| default.starts_with(start));
+    let default = if is_prose { (*default).to_owned() } else { format!("`{default}`") };
+    let (expected, example) = (kind.expected(), example(name));
+    assert!(![&expected, *summary].iter().any(|cell| cell.contains('|')), "{name} would end its cell");
+    format!("| `{name}` | {expected} | {default} | {summary} | `{example}` |\n")
+}
+
+#[test]
+fn the_table_of_keys_is_the_programs_own() {
+    let text = page(PAGE);
+    let (before, rest) = text.split_once(BEGIN).expect("the mark where the table begins");
+    let (shown, after) = rest.split_once(END).expect("the mark where the table ends");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let updated = [before, BEGIN, &table(), END, after].concat();
+        return fs::write(page_path(PAGE), updated).expect("the page can be written");
+    }
+    for (shown, made) in shown.lines().zip(table().lines()) {
+        assert_eq!(shown, made, "run UPDATE_DOCS=1 cargo test --test docs");
+    }
+    assert_eq!(shown.lines().count(), table().lines().count(), "run UPDATE_DOCS=1 cargo test --test docs");
+}
+
+#[test]
+fn the_examples_of_all_keys_make_a_config() {
+    let content: String = EXAMPLES.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let config = load_well("worker", &content);
+    assert_eq!((config.name.as_str(), config.launchd_label.as_str()), ("system-bus", "com.example.worker"));
+    assert_eq!(EXAMPLES.len(), KEYS.len());
+}
+
+#[test]
+fn an_example_says_something_else_than_the_default() {
+    let without = load_well("worker", REQUIRED).effective();
+    for (key, value) in EXAMPLES.iter().filter(|(key, _)| !["command", "port", "required_secrets"].contains(key)) {
+        assert_ne!(load_well("worker", &format!("{REQUIRED}{key} = {value}\n")).effective(), without, "{key}");
+    }
+}
+
+#[test]
+fn every_piece_of_toml_on_the_page_loads() {
+    let pieces = blocks(&page(PAGE), "toml");
+    assert!(pieces.len() >= 4, "{pieces:?}");
+    for piece in pieces {
+        let required = if piece.starts_with("command = ") { "" } else { REQUIRED };
+        load_well("worker", &format!("{required}{piece}"));
+    }
+}
+
+#[test]
+fn the_environment_file_on_the_page_is_read_as_the_page_says() {
+    let path = std::env::temp_dir().join(format!("ws-docs-env-{}", std::process::id()));
+    fs::write(&path, block(&page(PAGE), "sh")).expect("a file for the test");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the mode to be set");
+    let config = Config { env_file: Some(path.clone()), ..load_well("worker", REQUIRED) };
+    let (environment, warnings) = Environment::build([], &config, []).expect("the file is read");
+    fs::remove_file(path).expect("the file goes");
+    let value = |name| environment.value(name).and_then(|value| value.to_str());
+    assert_eq!(value("INNGEST_BASE_URL"), Some("http://127.0.0.1:8288"));
+    assert_eq!(value("NODE_ENV"), Some("production"));
+    assert_eq!(value("GREETING"), Some("taken as it is: $HOME \\n \"quotes\""));
+    assert_eq!(value("MOTTO"), Some("escapes: \n \r \t \" \\ $"));
+    assert_eq!(value("PRICE"), Some("5$"));
+    assert_eq!((environment.to_exec().map(|all| all.len()), warnings), (Ok(5), Vec::new()));
+}
