@@ -133,3 +133,14 @@ fn the_environment_file_on_the_page_is_read_as_the_page_says() {
     assert_eq!(value("PRICE"), Some("5$"));
     assert_eq!((environment.to_exec().map(|all| all.len()), warnings), (Ok(5), Vec::new()));
 }
+
+#[test]
+fn every_example_file_loads_and_says_nothing_odd() {
+    let examples = fs::read_dir(page_path("../examples")).expect("the examples");
+    let paths = examples.map(|entry| entry.expect("an example").path());
+    let files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|ext| ext == "toml")).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        load_well("worker", &fs::read_to_string(file).expect("an example can be read"));
+    }
+}
