@@ -19,7 +19,8 @@ use crate::config::{Config, ConfigError, Loaded};
 use crate::env::Environment;
 use crate::error::{Error, ExitCode};
 use crate::policy::KILL_TIME;
-use report::{Finding, render, secs, would_start};
+use crate::span::secs;
+use report::{Finding, render, would_start};
 use standing::Standing;
 
 /// With fewer open files than this a server under load runs out of them.

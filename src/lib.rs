@@ -13,5 +13,6 @@ pub mod operator;
 pub mod ownlog;
 pub mod policy;
 pub mod runtime;
+pub mod span;
 pub mod state_dir;
 pub mod status;

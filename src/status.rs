@@ -22,6 +22,8 @@ pub const TRANSITIONS_MAX: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
+    /// Whether a supervisor runs: true in the file, where it only says that one wrote it; `status --json` knows.
+    pub running: bool,
     /// The version of the supervisor that wrote this.
     pub version: String,
     /// The supervisor's pid.
@@ -134,8 +136,8 @@ pub struct Probe {
     pub healthy: bool,
     /// The answer's status, or why there was none.
     pub result: String,
-    /// From the start of the probe to its end.
-    pub latency_ms: f64,
+    /// From the start of the probe to its end, in microseconds.
+    pub latency_us: u64,
 }
 
 /// How a registration went.

@@ -4,10 +4,11 @@
 //! cloud mode 401 to an unsigned GET, and 500 to everything while it has no signing key; INNGEST_DEV switches to a dev
 //! server. Whatever it is that these hints warn of, the worker could be started.
 
-use super::report::{Finding, secs};
+use super::report::Finding;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::policy::health::StatusRule;
+use crate::span::secs;
 
 const SIGNING_KEY: &str = "INNGEST_SIGNING_KEY";
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use platform::{Ownership, Pid, Pinned};
 
-use super::report::{Finding, secs};
+use super::report::Finding;
 use super::standing::Standing;
 use crate::config::{Config, PortConflict};
 use crate::error::escape;
+use crate::span::secs;
 
 /// How much of a program's path or a user's name is shown, in bytes.
 const SHOWN_BYTES_MAX: usize = 200;

@@ -4,7 +4,6 @@
 //! is said about a config that can't be read.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 /// How wide the column of subjects is; none is longer than this less two.
 const SUBJECT_WIDTH: usize = 12;
@@ -80,12 +79,6 @@ fn verdict(fails: usize, warnings: usize) -> String {
     }
 }
 
-/// A time in seconds, exact to the millisecond.
-pub(super) fn secs(time: Duration) -> String {
-    let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
-    format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,11 +106,5 @@ mod tests {
         assert_eq!(verdict(0, 0), "The worker can start.");
         assert_eq!(verdict(0, 2), "The worker can start: 2 warnings.");
         assert_eq!(verdict(2, 0), "The worker can't start: 2 problems.");
-    }
-
-    #[test]
-    fn times_are_exact_to_the_millisecond() {
-        let shown = |millis| secs(Duration::from_millis(millis));
-        assert_eq!([shown(0), shown(50), shown(1500), shown(30_000)], ["0 s", "0.05 s", "1.5 s", "30 s"]);
     }
 }

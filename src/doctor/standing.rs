@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use platform::Pid;
 
 use super::files::creatable;
-use super::report::{Finding, secs};
+use super::report::Finding;
 use crate::config::Config;
 use crate::policy::KILL_TIME;
+use crate::span::secs;
 use crate::state_dir::{Held, Lock, StateDir, WorkerRecord};
 
 /// What was found in the state directory.

@@ -5,9 +5,10 @@
 use std::path::Path;
 
 use super::files::runnable;
-use super::report::{Finding, Level, secs};
+use super::report::{Finding, Level};
 use crate::config::Config;
 use crate::error::escape;
+use crate::span::secs;
 
 /// How much of a variable's name is shown, in bytes.
 const SHOWN_BYTES_MAX: usize = 60;

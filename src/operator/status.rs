@@ -5,13 +5,13 @@
 //! code 0, is only what a living supervisor said a short while ago.
 
 use std::io::{self, Write};
-
-use serde_json::Value;
+use std::time::Duration;
 
 use super::{Style, ago, output_result, span};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::Condition;
+use crate::span::millis_and_tenth;
 use crate::state_dir::{Held, Lock, StateDir};
 use crate::status::{Exit, Probe, Status, Sync};
 
@@ -31,8 +31,8 @@ pub enum Trust {
     Dead,
 }
 
-/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields changed: `running`
-/// is added, and `healthy` is true only if the exit code is 0.
+/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected: `running`,
+/// and `healthy`, which is true only if the exit code is 0.
 ///
 /// Returns [`ExitCode::Ok`] for healthy, [`ExitCode::Failed`] for not healthy, [`ExitCode::NotRunning`].
 ///
@@ -121,12 +121,9 @@ fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
     now_ms > due_ms.saturating_add(SLACK_MS)
 }
 
-fn as_json(status: Option<&Status>, is_running: bool, is_healthy: bool) -> String {
-    let mut value =
-        status.and_then(|status| serde_json::to_value(status).ok()).unwrap_or(Value::Object(<_>::default()));
-    value["running"] = is_running.into();
-    value["healthy"] = is_healthy.into();
-    format!("{value:#}\n")
+fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
+    let status = Status { running, healthy, ..status.cloned().unwrap_or_default() };
+    serde_json::to_string(&status).unwrap_or_default() + "\n"
 }
 
 /// A status for people: the condition first, then what stands in the way, then the rest.
@@ -197,7 +194,8 @@ fn restarts(status: &Status, now_ms: u64) -> String {
 }
 
 fn health(status: &Status, probe: &Probe, now_ms: u64) -> String {
-    let mut text = format!("{} {} in {:.1} ms, ", status.address, probe.result, probe.latency_ms);
+    let latency = millis_and_tenth(Duration::from_micros(probe.latency_us));
+    let mut text = format!("{} {} in {latency} ms, ", status.address, probe.result);
     text += &ago(probe.at_ms, now_ms);
     if status.streak > 0 {
         text += &format!("; {} of {} failures in a row", status.streak, status.streak_max);

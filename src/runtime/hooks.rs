@@ -12,8 +12,9 @@ use mio::Registry;
 
 use super::helper::{Command, Graveyard, Helper, Task, base_dir, own_env};
 use super::sources::Source;
-use super::words::{reason_of_exit, secs};
+use super::words::reason_of_exit;
 use crate::config::Config;
+use crate::span::secs;
 
 /// From one start for an event to the next.
 const EVENT_PAUSE: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use log::Level;
+use serde::Serialize;
 
 use super::calm::{Calm, Permit};
 use super::exchange::{Ended, Verdict};
@@ -37,6 +38,14 @@ impl Now {
     }
 }
 
+/// What an event hook reads.
+#[derive(Serialize)]
+struct Details<'a> {
+    event: &'static str,
+    message: &'a str,
+    status: &'a Status,
+}
+
 /// Collects what was seen and tells it.
 pub(super) struct Narrator {
     status: Status,
@@ -58,6 +67,7 @@ impl Narrator {
     /// A narrator that writes its status file into `dir`.
     pub(super) fn new(config: &Config, dir: PathBuf, now: Now) -> Self {
         let status = Status {
+            running: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor_pid: platform::own_pid(),
             since_ms: now.wall_ms,
@@ -165,8 +175,8 @@ impl Narrator {
 
     fn saw_probe_result(&mut self, result: String, healthy: bool, latency: Duration, now: Now) {
         self.seen.probe.clone_from(&result);
-        let latency_ms = latency.as_secs_f64() * 1000.0;
-        self.status.last_probe = Some(status::Probe { at_ms: now.wall_ms, healthy, result, latency_ms });
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.status.last_probe = Some(status::Probe { at_ms: now.wall_ms, healthy, result, latency_us });
     }
 
     /// A registration has ended or was given up.
@@ -248,8 +258,8 @@ impl Narrator {
     /// The details that an event hook gets on its standard input: one JSON object.
     pub(super) fn details(&self, event: HookEvent) -> String {
         let message = self.status.transitions.last().map_or("", |transition| transition.message.as_str());
-        let details = serde_json::json!({ "event": event.name(), "message": message, "status": self.status });
-        details.to_string()
+        let details = Details { event: event.name(), message, status: &self.status };
+        serde_json::to_string(&details).unwrap_or_default()
     }
 
     /// What a notice changes in what is known.

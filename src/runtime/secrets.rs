@@ -17,10 +17,10 @@ use mio::Registry;
 
 use super::helper::{Command, Graveyard, Helper, Task, base_dir, own_env};
 use super::sources::Source;
-use super::words::secs;
 use crate::config::{Config, SecretEntry};
 use crate::env::Secret;
 use crate::error::escape;
+use crate::span::secs;
 
 /// How long a tool that failed is left alone, unless a required secret has no value at all. Never longer than a value
 /// is used, so that whoever wants fresh values at each start gets every try.

@@ -12,6 +12,7 @@ use super::calm::FREE_LINES;
 use crate::error::escape;
 use crate::http::SyncAnswer;
 use crate::policy::{Condition, Notice, ROUNDS_MAX, Then};
+use crate::span::{millis_and_tenth, secs};
 use crate::status::{Exit, Status};
 
 /// What the runtime has seen last, for the sentences.
@@ -247,41 +248,9 @@ pub(super) fn next_step(condition: Condition) -> Option<&'static str> {
     }
 }
 
-/// A duration for people: `250 ms`, `1.5 s`, `30 s`.
-pub(super) fn secs(duration: Duration) -> String {
-    let (millis, tenths) = (rounded(duration, 1_000), rounded(duration, 100_000));
-    if millis < 1000 && !duration.is_zero() {
-        format!("{millis} ms")
-    } else if duration.subsec_millis() == 0 || tenths >= 1000 {
-        format!("{} s", rounded(duration, 1_000_000))
-    } else {
-        format!("{}.{} s", tenths / 10, tenths % 10)
-    }
-}
-
-/// Milliseconds with one decimal. Without floating point, whose formatting would be a tenth of this program.
-pub(super) fn millis_and_tenth(duration: Duration) -> String {
-    let tenths = rounded(duration, 100);
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-/// A duration in units of so many microseconds, rounded half up.
-fn rounded(duration: Duration, unit_micros: u128) -> u128 {
-    (duration.as_micros() + unit_micros / 2) / unit_micros
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_well() {
-        let read = |millis| secs(Duration::from_millis(millis));
-        assert_eq!(
-            [read(0), read(50), read(1000), read(1500), read(30_000), read(123_456)],
-            ["0 s", "50 ms", "1 s", "1.5 s", "30 s", "123 s"]
-        );
-    }
 
     #[test]
     fn a_death_by_signal_is_named() {

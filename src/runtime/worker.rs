@@ -69,8 +69,8 @@ impl Worker {
         (Self { generation, pid, kin: Kin::Child, bell, retry: None }, error)
     }
 
-    /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity. Never this process or
-    /// one that it descends from, whatever the record says.
+    /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity. Never this process
+    /// or one that it descends from, whatever the record says.
     pub(super) fn adopted(registry: &Registry, recorded: &Identity) -> io::Result<Option<Self>> {
         let Some(pinned) = Pinned::open(recorded.pid)? else { return Ok(None) };
         if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {

@@ -32,7 +32,7 @@ fn healthy() -> Status {
             asked_for: false,
             stderr: Some("Error: boom".into()),
         }),
-        last_probe: Some(Probe { at_ms: NOW_MS - 12_000, healthy: true, result: "200".into(), latency_ms: 1.27 }),
+        last_probe: Some(Probe { at_ms: NOW_MS - 12_000, healthy: true, result: "200".into(), latency_us: 1_270 }),
         sync: Some(Sync { at_ms: NOW_MS - 240_000, accepted: true, result: "200".into(), failures: 0 }),
         next_step: Some("probe".into()),
         next_deadline_ms: Some(NOW_MS + 18_000),
@@ -100,7 +100,7 @@ demo: backing off for 1.0 s
 
 #[test]
 fn a_failing_worker_shows_its_streak() {
-    let probe = Probe { at_ms: NOW_MS, healthy: false, result: "connection refused".into(), latency_ms: 0.04 };
+    let probe = Probe { at_ms: NOW_MS, healthy: false, result: "connection refused".into(), latency_us: 40 };
     let status = Status { healthy: false, streak: 2, last_probe: Some(probe), ..healthy() };
     let text = render(&status, Trust::Fresh, NOW_MS, Style::Plain);
     assert!(text.starts_with("demo: unhealthy for 2 h 3 min\n"), "{text}");
@@ -186,7 +186,7 @@ fn a_clock_that_was_set_back_breaks_nothing() {
 #[test]
 fn json_says_whether_it_can_be_believed() {
     let text = as_json(Some(&healthy()), false, false);
-    let value: Value = serde_json::from_str(&text).expect("JSON");
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&value["running"], &value["healthy"], &value["pid"]), (&false.into(), &false.into(), &4711.into()));
     assert_eq!(as_json(None, false, false), "{\n  \"healthy\": false,\n  \"running\": false\n}\n");
 }
