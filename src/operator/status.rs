@@ -122,7 +122,8 @@ fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
 }
 
 fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
-    let status = Status { running, healthy, ..status.cloned().unwrap_or_default() };
+    let Some(status) = status else { return format!("{{\"running\":{running},\"healthy\":{healthy}}}\n") };
+    let status = Status { running, healthy, ..status.clone() };
     serde_json::to_string(&status).unwrap_or_default() + "\n"
 }
 

@@ -188,5 +188,5 @@ fn json_says_whether_it_can_be_believed() {
     let text = as_json(Some(&healthy()), false, false);
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&value["running"], &value["healthy"], &value["pid"]), (&false.into(), &false.into(), &4711.into()));
-    assert_eq!(as_json(None, false, false), "{\n  \"healthy\": false,\n  \"running\": false\n}\n");
+    assert_eq!(as_json(None, false, false), "{\"running\":false,\"healthy\":false}\n");
 }
