@@ -74,7 +74,7 @@ pub use crate::process::{
     ExitStatus, Identity, Peeked, Pid, Pinned, ProcessInfo, Reaped, StartTime, describe, identify, is_self_or_ancestor,
     own_pid, peek, reap, signal_name,
 };
-pub use crate::signal::{SendSignal, Signal, signal, signal_group};
+pub use crate::signal::{SendSignal, Signal, group_is_gone, signal, signal_group};
 pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
 
 /// The queue of signals on this system: signalfd on Linux, EVFILT_SIGNAL on macOS and FreeBSD.

@@ -94,6 +94,15 @@ pub fn signal(pid: Pid, signal: SendSignal) -> io::Result<bool> {
     }
 }
 
+/// Whether nobody is left in the group that `leader` led; asks and sends nothing. After `leader` was reaped only: until
+/// then it counts itself, on Linux even as a zombie. A group that somebody else has made under the same id since then
+/// counts too, so the answer is a hint.
+#[must_use]
+pub fn group_is_gone(leader: Pid) -> bool {
+    // EPERM: only zombies are left (XNU), or the id is another user's by now.
+    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader.as_raw()), None).is_err()
+}
+
 /// Sends a signal to every process of the group that `leader` leads. False: nothing of ours is left in it. Only
 /// before `leader` is reaped: until then nobody else can get the group's id.
 ///

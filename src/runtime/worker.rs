@@ -26,6 +26,10 @@ const REAP_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
 ];
 
+/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine may
+/// need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
+const GROUP_PAUSES: usize = 9;
+
 /// A worker that runs, or was last seen running.
 pub(super) struct Worker {
     generation: Generation,
@@ -41,6 +45,9 @@ enum Kin {
     Child,
     /// Left behind by an earlier one: there is no status to be had, only whether it is there.
     Adopted(Pinned),
+    /// Spawned by this supervisor, and reaped, with this status; of its group somebody was still there. Its pid may be
+    /// anybody's now: no signal is sent any more.
+    Reaped(Option<ExitStatus>),
 }
 
 #[derive(Clone, Copy)]
@@ -107,15 +114,43 @@ impl Worker {
                 kill_leaderless_group(self.pid);
                 Some(None)
             }
+            Kin::Reaped(status) => Some(*status),
         };
         match gone {
-            Some(status) => Some(Departure { generation: self.generation, pid: self.pid, status }),
+            Some(status) if self.has_left(now, status) => {
+                Some(Departure { generation: self.generation, pid: self.pid, status })
+            }
+            Some(_) => None,
             None => {
                 if rang && self.retry.is_none_or(|retry| now >= retry.at) {
                     self.schedule_retry(now);
                 }
                 None
             }
+        }
+    }
+
+    /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
+    /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
+    fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
+        match self.kin {
+            Kin::Adopted(_) => true,
+            Kin::Child | Kin::Reaped(_) if platform::group_is_gone(self.pid) => true,
+            Kin::Child => {
+                (self.kin, self.retry) = (Kin::Reaped(status), None);
+                self.schedule_retry(now);
+                false
+            }
+            Kin::Reaped(_) => match self.retry {
+                Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => now >= retry.at,
+                Some(retry) => {
+                    if now >= retry.at {
+                        self.schedule_retry(now);
+                    }
+                    false
+                }
+                None => true,
+            },
         }
     }
 
@@ -143,6 +178,7 @@ impl Worker {
             (Kin::Child, false) => platform::signal(self.pid, signal),
             (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
             (Kin::Adopted(pinned), false) => pinned.signal(signal),
+            (Kin::Reaped(_), true | false) => Ok(false),
         }
         .map(drop)
     }
