@@ -199,7 +199,8 @@ fn worker_that_dies_in_its_registration_is_followed_by_one_that_is_registered() 
     let second = supervisor.wait_nth_ready(2);
     supervisor.wait_for_log(SYNCED);
     assert_eq!(syncs(&scene).iter().map(Event::pid).collect::<Vec<_>>(), [first, second]);
-    assert_eq!(supervisor.lines_with(SYNC_FAILED), Vec::<String>::new());
+    // A dying worker closes its connections before it can be waited for, so a failed registration may be told first.
+    assert!(supervisor.lines_with(SYNC_FAILED).len() <= 1);
 }
 
 #[test]

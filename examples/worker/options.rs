@@ -41,6 +41,7 @@ Answers
                          of the body; 10 MB of header; 103 and 100 first; HTTP/1.0 with bare LF; reset after the answer
   --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, and in the end a close, or a reset
                          at 0x04, or nothing at all at 0x05
+  --raw-sync FILE        as --raw, of registrations only
   Paths that do something: /wait/SECS (answers late), /print/BYTES (to stdout), /exit/CODE, /kill/SIGNAL
 Ends
   --exit-after SECS      end by itself          --exit-code CODE      … with this code (0)
@@ -110,6 +111,7 @@ pub(crate) struct Options {
     pub(crate) register_at: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) raw: Option<PathBuf>,
+    pub(crate) raw_sync: Option<PathBuf>,
     pub(crate) body_bytes: usize,
     pub(crate) shape: Shape,
     pub(crate) exit_after: Option<Duration>,
@@ -172,6 +174,7 @@ impl Options {
             register_at: None,
             reason: None,
             raw: None,
+            raw_sync: None,
             body_bytes: 0,
             shape: Shape::Plain,
             exit_after: None,
@@ -248,6 +251,7 @@ impl Options {
             "--sync-body" => self.sync_body = sync_body(value()?)?,
             "--register-at" => self.register_at = Some(value()?.into()),
             "--raw" => self.raw = Some(value()?.into()),
+            "--raw-sync" => self.raw_sync = Some(value()?.into()),
             "--reason" => self.reason = Some(value()?.into()),
             "--body-bytes" => self.body_bytes = parsed(flag, value()?)?,
             _ => self.shape = Shape::named(flag).ok_or_else(|| format!("unknown option {flag}"))?,

@@ -95,7 +95,8 @@ impl Life {
         if self.options.shape == Shape::Hang || before >= self.options.hang_after || exists(&self.options.hang_while) {
             return Reply::Hang;
         }
-        if let Some(bytes) = self.options.raw.as_ref().and_then(|file| std::fs::read(file).ok()) {
+        let raw_sync = self.options.raw_sync.as_ref().filter(|_| request.is_sync());
+        if let Some(bytes) = raw_sync.or(self.options.raw.as_ref()).and_then(|file| std::fs::read(file).ok()) {
             return Reply::Raw(bytes);
         }
         if request.is_sync() {
