@@ -13,6 +13,8 @@ mod listen;
 mod options;
 mod report;
 mod request;
+#[cfg(target_os = "linux")]
+mod seize;
 mod serve;
 
 use std::process::ExitCode;
@@ -34,6 +36,12 @@ fn main() -> ExitCode {
         && flag == "--burden"
     {
         return burden::become_burdened(program);
+    }
+    #[cfg(target_os = "linux")]
+    if let [flag, pid] = &arguments[..]
+        && flag == "--seize"
+    {
+        return seize::hold(pid);
     }
     match Options::parse(&arguments, Report::starts_in) {
         Ok(options) => run(&inherited, options),

@@ -54,7 +54,8 @@ Descendants
   --fork-child           one in the same group that ignores every signal it can
   --escape               one in a session of its own that keeps the listening socket
   --hand-over            one that serves, while the worker itself exits 0 (in the same group, unless with --escape)
-In the parent's place
+In the part of others
+  worker --seize PID             trace a process and never wait for it (Linux)
   worker --burden PROGRAM ARG…   become PROGRAM with signals blocked and ignored and with descriptors left open
 ";
 

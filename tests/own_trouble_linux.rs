@@ -1,0 +1,303 @@
+//! The supervisor's own trouble: system calls that fail, descriptors and disks that run out, stalls, tracers.
+//! Whatever happens, the supervisor stays, says so, recovers, and can be stopped. strace makes single calls fail; where it
+//! is missing these tests fail and say so.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use support::words::{DIED, ENDED, LAUNCH_FAILED, READY, STARTED, SYNCED, UNHEALTHY};
+use support::{
+    LIMIT, Scene, Signal, Supervisor, children_of, let_pass, process_alive, send_signal, wait_until, worker_program,
+};
+
+/// A time that no test would live to see the end of.
+const NEVER: &str = "3600";
+
+/// The calls that make a process.
+const FORKS: &str = "clone,clone3,vfork,fork";
+
+/// The program below a wrapper that becomes it, or that traces it from aside, so that its pid is the started one.
+fn below(scene: &Scene, wrapper: &str, arguments: &[&str]) -> Command {
+    let program = scene.program();
+    let mut command = Command::new(wrapper);
+    command.args(arguments).arg(program.get_program()).args(program.get_args());
+    command.env_clear().envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    command.current_dir(program.get_current_dir().expect("a scene has a directory"));
+    command
+}
+
+/// The program with calls of its own, not of its worker, failing: `CALLS:error=ERRNO:when=WHICH`. With paths, only calls
+/// that have to do with these.
+fn failing(scene: &Scene, injection: &str, paths: &[&Path]) -> Command {
+    assert!(Command::new("strace").arg("-V").output().is_ok(), "these tests need strace; install it");
+    let calls = injection.split(':').next().expect("calls");
+    let (trace, inject, log) = (format!("trace={calls}"), format!("inject={injection}"), scene.file("strace.out"));
+    let mut arguments = vec!["-D", "-qqq", "-o", log.to_str().expect("UTF-8"), "-e", &trace, "-e", &inject];
+    for path in paths {
+        arguments.extend(["-P", path.to_str().expect("UTF-8")]);
+    }
+    below(scene, "strace", &arguments)
+}
+
+/// The worker dies and is replaced, and the supervisor stops when it is told to.
+#[track_caller]
+fn assert_works(scene: &Scene, supervisor: &Supervisor<'_>) {
+    let workers = scene.report().workers();
+    let last = *workers.last().expect("a worker runs");
+    send_signal(last, Signal::SIGKILL);
+    let next = scene.wait_for_events("start", workers.len() + 1)[workers.len()].pid();
+    supervisor.signal(Signal::SIGTERM);
+    assert_eq!(supervisor.wait_exit(), 0, "{}", scene.story());
+    assert!(!process_alive(last) && !process_alive(next));
+}
+
+#[test]
+fn process_that_cannot_be_made_once_is_made_at_the_next_try() {
+    for (errno, words) in [("EAGAIN", "Resource temporarily unavailable"), ("ENOMEM", "Cannot allocate memory")] {
+        let scene = Scene::new().set("stable_secs", 0);
+        let supervisor = scene.start_with(&mut failing(&scene, &format!("{FORKS}:error={errno}:when=1..2"), &[]));
+        let line = supervisor.wait_for_nth_log(2, LAUNCH_FAILED);
+        assert!(line.contains(words) && line.contains("failures=2"), "{line}");
+        supervisor.wait_ready();
+        assert_works(&scene, &supervisor);
+    }
+}
+
+#[test]
+fn process_that_can_never_be_made_leaves_a_supervisor_that_can_be_stopped() {
+    let scene = Scene::new();
+    let supervisor = scene.start_with(&mut failing(&scene, &format!("{FORKS}:error=EAGAIN"), &[]));
+    supervisor.wait_for_nth_log(4, LAUNCH_FAILED);
+    assert_eq!(supervisor.stop(), 0);
+    assert_eq!(scene.report().starts().len(), 0);
+}
+
+#[test]
+fn worker_is_watched_by_sigchld_where_pidfd_is_refused() {
+    for errno in ["ENOSYS", "EPERM", "EMFILE"] {
+        let scene = Scene::new().set("stable_secs", 0).set("health_interval_secs", NEVER);
+        let supervisor = scene.start_with(&mut failing(&scene, &format!("pidfd_open:error={errno}"), &[]));
+        supervisor.wait_ready();
+        assert!(supervisor.wait_for_log("cannot watch the worker's exit").contains("relying on SIGCHLD"));
+        assert_works(&scene, &supervisor);
+    }
+}
+
+#[test]
+fn stop_that_comes_before_the_worker_is_watched_ends_it_all_the_same() {
+    let scene = Scene::new();
+    let supervisor = scene.start_with(&mut failing(&scene, "pidfd_open:delay_enter=1000000:when=1", &[]));
+    let worker = supervisor.worker_pid();
+    assert_eq!(supervisor.stop(), 0);
+    assert!(!process_alive(worker));
+}
+
+#[test]
+fn start_without_an_event_queue_or_signals_fails_before_anything_is_started() {
+    for call in ["epoll_create1", "signalfd4"] {
+        let scene = Scene::new();
+        let supervisor = scene.start_with(&mut failing(&scene, &format!("{call}:error=EMFILE"), &[]));
+        assert_eq!(supervisor.wait_exit(), 70, "{call}");
+        assert!(supervisor.stderr().contains("Too many open files"), "{}", supervisor.stderr());
+        assert_eq!(scene.report().starts().len(), 0);
+        assert!(!scene.file("state").exists());
+    }
+}
+
+#[test]
+fn failed_probe_of_our_own_making_is_not_the_workers_fault() {
+    for errno in ["EADDRNOTAVAIL", "ENOBUFS"] {
+        let scene = Scene::new().set("health_interval_secs", "0.02").set("health_failures_before_restart", 1);
+        // A start-up takes a few; after it every one fails.
+        let supervisor = scene.start_with(&mut failing(&scene, &format!("connect:error={errno}:when=200+"), &[]));
+        supervisor.wait_ready();
+        let line = supervisor.wait_for_log("cannot probe: ");
+        assert!(line.contains("says nothing about the worker"), "{line}");
+        let probes = scene.report().requests("GET").len();
+        let_pass(Duration::from_millis(500));
+        assert_eq!(scene.report().requests("GET").len(), probes);
+        assert_eq!(supervisor.lines_with(UNHEALTHY), Vec::<String>::new());
+        assert_eq!(supervisor.stop(), 0);
+        assert_eq!(scene.report().starts().len(), 1);
+    }
+}
+
+#[test]
+fn probes_go_on_once_our_own_trouble_is_over() {
+    let scene = Scene::new().set("health_interval_secs", "0.02").set("health_failures_before_restart", 1);
+    let supervisor = scene.start_with(&mut failing(&scene, "connect:error=EADDRNOTAVAIL:when=200..205", &[]));
+    supervisor.wait_ready();
+    supervisor.wait_for_log("cannot probe: ");
+    let probes = scene.report().requests("GET").len();
+    wait_until("probes again", LIMIT, || scene.report().requests("GET").len() > probes + 5);
+    assert_eq!(scene.report().starts().len(), 1);
+}
+
+#[test]
+fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
+    // 7 is the least with which it can start at all: three standard ones, queue, signals, /dev/null, lock.
+    for limit in 7..=12 {
+        let scene = Scene::new().set("stable_secs", 0).set("restart_backoff_min_secs", "0.1");
+        let argument = format!("--nofile={limit}:{limit}");
+        let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));
+        supervisor.worker_pid();
+        assert_works(&scene, &supervisor);
+    }
+}
+
+#[test]
+fn start_without_descriptors_fails_with_a_reason_and_starts_nothing() {
+    for limit in 4..=6 {
+        let scene = Scene::new();
+        let argument = format!("--nofile={limit}:{limit}");
+        let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));
+        assert_eq!(supervisor.wait_exit(), 70);
+        assert!(supervisor.stderr().contains("Too many open files"), "{}", supervisor.stderr());
+        assert_eq!(scene.report().starts().len(), 0);
+    }
+}
+
+#[test]
+fn own_log_that_cannot_be_written_is_ignored() {
+    for redirection in ["2>/dev/full", "2>&-", ">&- 2>&- <&-"] {
+        let scene = Scene::new().set("stable_secs", 0);
+        let script = format!("exec \"$0\" \"$@\" {redirection}");
+        let supervisor = scene.start_with(&mut below(&scene, "sh", &["-c", &script]));
+        scene.wait_for_events("listen", 1);
+        assert_works(&scene, &supervisor);
+        let start = scene.report().starts()[0].clone();
+        assert_eq!([start.field("fds"), start.field("append")], ["0,1,2", "1,2"]);
+    }
+}
+
+#[test]
+fn reader_of_the_own_log_that_goes_away_is_ignored() {
+    let scene = Scene::new().set("stable_secs", 0);
+    // The reader takes one line and is gone.
+    let script = "exec 3>\"$HOME/pipe\" 2>&3 3>&-; exec \"$0\" \"$@\"";
+    nix::unistd::mkfifo(&scene.file("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let mut reader = Command::new("head").args(["-n", "1"]).arg(scene.file("pipe")).stdout(Stdio::null()).spawn();
+    let supervisor = scene.start_with(&mut below(&scene, "sh", &["-c", script]));
+    assert!(reader.as_mut().expect("head runs").wait().expect("head ends").success());
+    scene.wait_for_events("listen", 1);
+    assert_works(&scene, &supervisor);
+}
+
+#[test]
+fn stalls_of_the_supervisor_change_nothing() {
+    let scene = Scene::new().set("stable_secs", 0);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    // Each interrupts the wait for events.
+    for _ in 0..300 {
+        supervisor.signal(Signal::SIGSTOP);
+        supervisor.signal(Signal::SIGCONT);
+    }
+    assert_eq!(scene.report().starts().len(), 1);
+    assert_works(&scene, &supervisor);
+}
+
+#[test]
+fn interrupted_calls_are_repeated() {
+    let calls = "epoll_wait,epoll_pwait,waitid,wait4,read,recvfrom,write,sendto,accept4";
+    let scene = Scene::new().set("stable_secs", 0).set("sync_endpoint", "\"/\"");
+    // Reads of the loader and of the runtime come first, and do not expect it.
+    let supervisor = scene.start_with(&mut failing(&scene, &format!("{calls}:error=EINTR:when=60+3"), &[]));
+    supervisor.wait_ready();
+    supervisor.wait_for_log(SYNCED);
+    assert_works(&scene, &supervisor);
+}
+
+#[test]
+fn idle_supervisor_does_not_wake_up() {
+    let scene = Scene::new().set("health_interval_secs", NEVER);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    let switches = || -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", supervisor.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).expect("a count");
+        line.trim().parse().expect("a number")
+    };
+    let_pass(Duration::from_millis(300));
+    let before = switches();
+    let_pass(Duration::from_secs(2));
+    assert_eq!(switches(), before);
+}
+
+/// A tracer that holds a process and never waits for it: until the tracer is gone nobody else can reap that process.
+struct FrozenTracer(Child);
+
+impl FrozenTracer {
+    fn attach(pid: i32) -> Self {
+        let mut command = Command::new(worker_program());
+        command.args(["--seize", &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut tracer = Self(command.spawn().expect("the fixture runs"));
+        let mut line = String::new();
+        let said = tracer.0.stdout.take().expect("a pipe");
+        BufReader::new(said).read_line(&mut line).expect("it says whether it traces");
+        assert_eq!(
+            line, "seized\n",
+            "tracing a process of one's own must be allowed: kernel.yama.ptrace_scope=0, or root"
+        );
+        tracer
+    }
+}
+
+impl Drop for FrozenTracer {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+#[test]
+fn exit_that_is_seen_but_cannot_be_reaped_is_waited_for_without_blocking() {
+    let scene = Scene::new().set("stable_secs", 0).set("health_interval_secs", NEVER);
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    let tracer = FrozenTracer::attach(worker);
+    send_signal(worker, Signal::SIGKILL);
+    wait_until("a zombie", LIMIT, || !process_alive(worker));
+    let_pass(Duration::from_millis(300));
+    assert_eq!(supervisor.lines_with(DIED), Vec::<String>::new());
+    assert_eq!(children_of(supervisor.pid()), [worker]);
+    drop(tracer);
+    supervisor.wait_nth_ready(2);
+    assert!(supervisor.wait_for_log(DIED).contains("signal 9 (SIGKILL); restarting at once"));
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn worker_that_the_kernel_does_not_let_go_ends_the_stop_with_1_and_its_pid() {
+    let scene = Scene::new().set("drain_timeout_secs", "0.2").set("health_interval_secs", NEVER);
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    let tracer = FrozenTracer::attach(worker);
+    supervisor.signal(Signal::SIGTERM);
+    assert_eq!(supervisor.wait_exit(), 1);
+    let line = supervisor.wait_for_log("the kernel does not let it go");
+    assert!(line.contains(&format!("pid={worker}")), "{line}");
+    assert_eq!(supervisor.lines_with(ENDED), Vec::<String>::new());
+    drop(tracer);
+    wait_until("the end of the worker", LIMIT, || !process_alive(worker));
+}
+
+#[test]
+fn worker_that_the_kernel_does_not_let_go_is_never_replaced_beside_itself() {
+    let scene = Scene::new().set("drain_timeout_secs", "0.1").set("health_interval_secs", NEVER);
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    let tracer = FrozenTracer::attach(worker);
+    supervisor.signal(Signal::SIGUSR1);
+    supervisor.wait_for_log("the kernel does not let it go");
+    assert_eq!(supervisor.lines_with(STARTED).len(), 1);
+    drop(tracer);
+    assert_ne!(supervisor.wait_nth_ready(2), worker);
+    assert_eq!(supervisor.lines_with(READY).len(), 2);
+}
