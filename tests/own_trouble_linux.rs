@@ -190,6 +190,18 @@ fn reader_of_the_own_log_that_goes_away_is_ignored() {
 }
 
 #[test]
+fn record_that_could_not_be_written_is_written_once_it_can() {
+    let scene = Scene::new();
+    let record = scene.file("state/worker/worker.json.new");
+    let supervisor = scene.start_with(&mut failing(&scene, "write:error=ENOSPC:when=1..2", &[&record]));
+    let worker = supervisor.wait_ready();
+    supervisor.wait_for_log("cannot record the worker");
+    wait_until("a record", LIMIT, || {
+        fs::read_to_string(scene.file("state/worker/worker.json")).is_ok_and(|text| text.contains(&worker.to_string()))
+    });
+}
+
+#[test]
 fn stalls_of_the_supervisor_change_nothing() {
     let scene = Scene::new().set("stable_secs", 0);
     let supervisor = scene.start();

@@ -295,6 +295,8 @@ impl Supervisor {
         if let Err(error) = written {
             let text = format!("cannot record the worker: {error}; if this supervisor is killed, it can be an orphan");
             self.narrator.warn("record", text, now);
+            // Tried again in the next turn: descriptors and disks come back.
+            self.is_record_stale = true;
         }
     }
 
