@@ -173,7 +173,8 @@ impl Lock {
     /// Takes the lock, or tells the holder's pid, if it can be known. Never waits.
     ///
     /// The file (mode 0600) is created where it is missing and never removed: whoever removed it would let two
-    /// supervisors hold two different files. Into it goes the holder: our pid and start time.
+    /// supervisors hold two different files. Into it goes the holder: our pid and start time, if the disk has room for
+    /// them; else an unknown one holds it.
     ///
     /// # Errors
     /// What open or flock report.

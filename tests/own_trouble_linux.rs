@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -187,6 +188,25 @@ fn reader_of_the_own_log_that_goes_away_is_ignored() {
     assert!(reader.as_mut().expect("head runs").wait().expect("head ends").success());
     scene.wait_for_events("listen", 1);
     assert_works(&scene, &supervisor);
+}
+
+#[test]
+fn full_disk_keeps_neither_the_supervisor_nor_the_worker_from_running() {
+    let scene = Scene::new().set("stable_secs", 0);
+    let state = scene.file("state/worker");
+    fs::create_dir_all(&state).expect("a directory");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let files = ["lock", "worker.json.new", "status.json.new"].map(|name| state.join(name));
+    let paths: Vec<&Path> = files.iter().map(|path| path.as_path()).collect();
+    let supervisor = scene.start_with(&mut failing(&scene, "write:error=ENOSPC", &paths));
+    supervisor.wait_ready();
+    for told in ["cannot record the worker", "cannot write status file"] {
+        assert!(supervisor.wait_for_log(told).contains("No space left on device"));
+    }
+    assert_works(&scene, &supervisor);
+    let left: Vec<_> =
+        fs::read_dir(&state).expect("a directory").map(|entry| entry.expect("one").file_name()).collect();
+    assert_eq!(left, ["lock"]);
 }
 
 #[test]
