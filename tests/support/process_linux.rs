@@ -1,6 +1,7 @@
 //! What /proc tells of processes. They may vanish between two reads: what can't be read is not there.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use super::ProcessFacts;
 
@@ -28,6 +29,11 @@ pub(crate) fn descriptors(pid: i32) -> Option<usize> {
 
 /// Whether the environment that a process started with has `marker`.
 pub(crate) fn is_marked(pid: i32, marker: &str) -> Option<bool> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let environment = match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environment) => environment,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
+        // It has gone meanwhile.
+        Err(_) => return Some(false),
+    };
     Some(environment.split(|byte| *byte == 0).any(|record| record.ends_with(marker.as_bytes())))
 }
