@@ -226,7 +226,7 @@ struct Page {
 
 impl Page {
     fn headline(&mut self, status: &Status, trust: Trust, now_ms: u64) {
-        let known = condition(status);
+        let known = shown(condition(status));
         let written = ago(status.updated_ms, now_ms);
         let (colour, verdict) = match trust {
             Trust::Dead if status.state == "stopped" => (RED, format!("not running, stopped {written}")),
@@ -246,7 +246,7 @@ impl Page {
             }
         };
         let verdict = self.coloured(colour, &verdict);
-        self.push(&format!("{}: {verdict}", status.name));
+        self.push(&format!("{}: {verdict}", shown(&status.name)));
     }
 
     fn line(&mut self, label: &str, value: &str) {

@@ -175,6 +175,15 @@ fn colour_changes_nothing_but_colour() {
 fn a_forged_file_cannot_control_the_terminal() {
     let status = Status { problem: Some("a\x1b[2Jb\nc".into()), ..healthy() };
     assert!(render(&status, Trust::Fresh, NOW_MS, Style::Plain).contains("  problem      a?[2Jb?c\n"));
+    let status = Status { name: "a\x1b]0;b".into(), state: "x\u{9b}y".into(), ..healthy() };
+    for (trust, headline) in [
+        (Trust::Fresh, "a?]0;b: x?y for "),
+        (Trust::Stale, "a?]0;b: not known to be healthy, last seen 12 s ago: x?y; "),
+        (Trust::Dead, "a?]0;b: not running, last seen 12 s ago: x?y\n"),
+    ] {
+        let page = render(&status, trust, NOW_MS, Style::Plain);
+        assert!(page.starts_with(headline), "{page}");
+    }
 }
 
 #[test]
