@@ -94,7 +94,8 @@ fn measure(what: &str, scene: &Scene, mut a_tenth: impl FnMut()) {
     assert_eq!(supervisor.stop(), 0);
 }
 
-/// A worker's life as the policy sees it, by a clock that jumps: healthy for days, now and then failing, dying, hanging.
+/// A worker's life as the policy sees it, by a clock that jumps: healthy for days, now and then failing, dying,
+/// hanging.
 fn hours_of_the_policy() {
     let scene = Scene::new().set("sync_endpoint", "\"/sync\"");
     scene.reconfigure(|config| {

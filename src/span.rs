@@ -1,5 +1,5 @@
-//! Spans of time for people. Integers throughout: the formatting of floating point would be a part of this program's size
-//! that one sees.
+//! Spans of time for people. Integers throughout: the formatting of floating point would be a part of this program's
+//! size that one sees.
 
 use std::time::Duration;
 

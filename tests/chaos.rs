@@ -181,12 +181,11 @@ impl Chaos<'_> {
     fn block_status(&mut self, pause: Duration, chance: &mut Seeded) {
         self.note(&format!("block the status file for {pause:?}"));
         let obstacle = self.scene.file("state/worker/status.json.new");
-        let blocked = wait_for("a moment without a temporary file", LIMIT, String::new, || create_dir(&obstacle).ok());
+        wait_for("a moment without a temporary file", LIMIT, String::new, || create_dir(&obstacle).ok());
         if chance.below(2) == 0 {
             self.signal_worker(Signal::SIGKILL);
         }
         pass(pause);
-        let () = blocked;
         remove_dir(&obstacle).expect("the directory was there");
     }
 

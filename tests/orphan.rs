@@ -205,7 +205,7 @@ fn record_that_makes_no_sense_harms_nobody() {
         put_record(&scene, record);
         let supervisor = scene.start();
         supervisor.wait_ready();
-        assert_eq!(supervisor.lines_with(ADOPTED), Vec::<String>::new(), "{:.80}", record);
+        assert_eq!(supervisor.lines_with(ADOPTED), Vec::<String>::new(), "{record:.80}");
         assert_eq!(supervisor.stop(), 0);
     }
 }
@@ -262,8 +262,8 @@ fn no_moment_to_be_killed_at_leaves_two_workers() {
         let told = || format!("seed {}\n{}", chance.seed(), scene.story());
         let left = scene.living();
         assert!(left.len() <= 1, "{left:?} are left\n{}", told());
-        // A worker is on record as soon as posix_spawn has returned. One from before that is known by its port only, and
-        // may be too young to have one.
+        // A worker is on record as soon as posix_spawn has returned. One from before that is known by its port only,
+        // and may be too young to have one.
         for worker in left.into_iter().filter(|worker| recorded_worker(&scene) != Some(*worker)) {
             unrecorded += 1;
             send_signal(worker, Signal::SIGKILL);

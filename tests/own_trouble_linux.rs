@@ -1,6 +1,6 @@
-//! The supervisor's own trouble: system calls that fail, descriptors and disks that run out, stalls, tracers.
-//! Whatever happens, the supervisor stays, says so, recovers, and can be stopped. strace makes single calls fail; where it
-//! is missing these tests fail and say so.
+//! The supervisor's own trouble: system calls that fail, descriptors and disks that run out, stalls, tracers. Whatever
+//! happens, the supervisor stays, says so, recovers, and can be stopped. strace makes single calls fail; where it is
+//! missing these tests fail and say so.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -33,8 +33,8 @@ fn below(scene: &Scene, wrapper: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The program with calls of its own, not of its worker, failing: `CALLS:error=ERRNO:when=WHICH`. With paths, only calls
-/// that have to do with these.
+/// The program with calls of its own, not of its worker, failing: `CALLS:error=ERRNO:when=WHICH`. With paths, only
+/// calls that have to do with these.
 fn failing(scene: &Scene, injection: &str, paths: &[&Path]) -> Command {
     assert!(Command::new("strace").arg("-V").output().is_ok(), "these tests need strace; install it");
     let calls = injection.split(':').next().expect("calls");

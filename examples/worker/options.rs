@@ -39,7 +39,7 @@ Answers
   --hang --close --reset --garbage --chunked --slow-bytes --endless --big-head --interim --bare --reset-after
                          shape of each answer: none at all; closed; reset; no HTTP; chunked; a byte a second; no end
                          of the body; 10 MB of header; 103 and 100 first; HTTP/1.0 with bare LF; reset after the answer
-  --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, and in the end a close, or a reset
+  --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, at the end a close or a reset
                          at 0x04, or nothing at all at 0x05
   --raw-sync FILE        as --raw, of registrations only
   Paths that do something: /wait/SECS (answers late), /print/BYTES (to stdout), /exit/CODE, /kill/SIGNAL

@@ -31,8 +31,8 @@ pub enum Trust {
     Dead,
 }
 
-/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected: `running`,
-/// and `healthy`, which is true only if the exit code is 0.
+/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected:
+/// `running`, and `healthy`, which is true only if the exit code is 0.
 ///
 /// Returns [`ExitCode::Ok`] for healthy, [`ExitCode::Failed`] for not healthy, [`ExitCode::NotRunning`].
 ///

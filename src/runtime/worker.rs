@@ -26,8 +26,8 @@ const REAP_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
 ];
 
-/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine may
-/// need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
+/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine
+/// may need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
 const GROUP_PAUSES: usize = 9;
 
 /// A worker that runs, or was last seen running.
