@@ -66,7 +66,7 @@ fn failed_registration_is_retried_told_once_and_costs_the_worker_nothing() {
     assert!(pauses[0] >= Duration::from_millis(990) && pauses[1] >= Duration::from_millis(1990), "{pauses:?}");
     let failures = supervisor.lines_with(SYNC_FAILED);
     assert_eq!(failures.len(), 1, "{failures:#?}");
-    assert!(failures[0].contains("status 500; retrying in 1 s"), "{failures:#?}");
+    assert!(failures[0].contains("status 500, cannot register; retrying in 1 s"), "{failures:#?}");
     assert_eq!(scene.report().starts().len(), 1);
     assert_eq!(supervisor.lines_with(PROBE_FAILED), Vec::<String>::new());
 }

@@ -44,21 +44,18 @@
 //!
 //! ```text
 //!                   Launching      Leasing       Clearing     Waiting      Starting         Running          Draining         Killing        Stopped
-//! TimePassed        ·              cancel, L     L (recheck)  L            probe / D retry  probe, sync / D  K
-//! kill / End     · Spawned           Starting       ·             ·            ·            ·                ·
-//! ·                ·              · LaunchFailed      W (ladder)     ·             ·            ·            ·
-//! ·                ·                ·              · PortHeld          Clearing / W   ·             ·            ·
-//! ·                ·                ·                ·              · LeaseStarted      Leasing        ·
-//! ·            ·            ·                ·                ·                ·              · LeaseEnded        ·
-//! L             ·            ·            ·                ·                ·                ·              · Exited
-//! ·              ·             ·            ·            W (ladder)       L / W (minimum)  L / W / End      L / W /
-//! End    · Probed            ·              ·             ·            ·            find owner       streak / D
-//! ·                ·              · OwnerFound        ·              ·             ·            ·            Running
-//! / D      ·                ·                ·              · SyncEnded         ·              ·             ·
-//! ·            ·                rest / retry     ·                ·              · StopRequested     stop noted
-//! cancel, End   End          End          D stop           D stop           D stop / K       K stop         ·
-//! RestartRequested  ·              reload, L     reload, L    reload, L    D reload         D reload         D reload
-//! K reload       ·
+//! TimePassed        ·              cancel, L     L (recheck)  L            probe / D retry  probe, sync / D  K                kill / End     ·
+//! Spawned           Starting       ·             ·            ·            ·                ·                ·                ·              ·
+//! LaunchFailed      W (ladder)     ·             ·            ·            ·                ·                ·                ·              ·
+//! PortHeld          Clearing / W   ·             ·            ·            ·                ·                ·                ·              ·
+//! LeaseStarted      Leasing        ·             ·            ·            ·                ·                ·                ·              ·
+//! LeaseEnded        ·              L             ·            ·            ·                ·                ·                ·              ·
+//! Exited            ·              ·             ·            ·            W (ladder)       L / W (minimum)  L / W / End      L / W / End    ·
+//! Probed            ·              ·             ·            ·            find owner       streak / D       ·                ·              ·
+//! OwnerFound        ·              ·             ·            ·            Running / D      ·                ·                ·              ·
+//! SyncEnded         ·              ·             ·            ·            ·                rest / retry     ·                ·              ·
+//! StopRequested     stop noted     cancel, End   End          End          D stop           D stop           D stop / K       K stop         ·
+//! RestartRequested  ·              reload, L     reload, L    reload, L    D reload         D reload         D reload         K reload       ·
 //! ```
 //!
 //! A launch is answered before any other event is handled, so a stop cannot come between; should it, the stop is noted
