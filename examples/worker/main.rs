@@ -6,6 +6,7 @@
 
 mod answer;
 mod burden;
+mod chatter;
 mod descendants;
 mod inherited;
 mod life;
@@ -16,6 +17,7 @@ mod request;
 #[cfg(target_os = "linux")]
 mod seize;
 mod serve;
+mod tool;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,10 +34,11 @@ fn main() -> ExitCode {
         print!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    if let Some((flag, program)) = arguments.split_first()
-        && flag == "--burden"
-    {
-        return burden::become_burdened(program);
+    match arguments.split_first() {
+        Some((flag, program)) if flag == "--burden" => return burden::become_burdened(program),
+        Some((flag, words)) if flag == "--tool" => return tool::lease(words),
+        Some((flag, _)) if flag == tool::DAEMON => return tool::linger(),
+        Some(_) | None => {}
     }
     #[cfg(target_os = "linux")]
     if let [flag, pid] = &arguments[..]
@@ -70,6 +73,7 @@ fn work(inherited: &Inherited, options: Options) -> ! {
     let life = Arc::new(Life::new(options, report));
     life.watch_signals(inherited);
     life.say_last_words_early();
+    chatter::start(life.options.chatter);
     life.end_when_due();
     if life.options.fork_child {
         descendants::start(&life, Descendant::Sleep, None);

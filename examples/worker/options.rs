@@ -39,14 +39,15 @@ Answers
   --hang --close --reset --garbage --chunked --slow-bytes --endless --big-head --interim --bare --reset-after
                          shape of each answer: none at all; closed; reset; no HTTP; chunked; a byte a second; no end
                          of the body; 10 MB of header; 103 and 100 first; HTTP/1.0 with bare LF; reset after the answer
-  --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, at the end a close or a reset
-                         at 0x04, or nothing at all at 0x05
+  --raw FILE             while FILE exists, its bytes are each answer: a pause at 0x1E, and in the end a close, or
+                         a reset at 0x04, or nothing at all at 0x05
   --raw-sync FILE        as --raw, of registrations only
   Paths that do something: /wait/SECS (answers late), /print/BYTES (to stdout), /exit/CODE, /kill/SIGNAL
 Ends
   --exit-after SECS      end by itself          --exit-code CODE      … with this code (0)
   --crash-signal NAME    … by this signal: KILL, ABRT, …; at once without --exit-after
   --stderr-line TEXT     write this line to stderr at the start
+  --chatter N            write N numbered lines to stdout, some thousand a second
   --ignore-term          report TERM, INT and HUP, and live on
   --drain SECS           on TERM, INT or HUP wait that long after the running requests
   --bequeath             … and then hand the listening socket to a new process, which does the same
@@ -57,6 +58,7 @@ Descendants
 In the part of others
   worker --seize PID             trace a process and never wait for it (Linux)
   worker --burden PROGRAM ARG…   become PROGRAM with signals blocked and ignored and with descriptors left open
+  worker --tool FILE VALUE       print VALUE and leave a daemon that keeps stdout open, its pid in FILE
 ";
 
 /// The part that a process started by the worker plays.
@@ -119,6 +121,7 @@ pub(crate) struct Options {
     pub(crate) exit_code: i32,
     pub(crate) crash_signal: Option<Signal>,
     pub(crate) stderr_line: Option<String>,
+    pub(crate) chatter: u32,
     pub(crate) ignore_term: bool,
     pub(crate) drain: Duration,
     pub(crate) bequeath: bool,
@@ -182,6 +185,7 @@ impl Options {
             exit_code: 0,
             crash_signal: None,
             stderr_line: None,
+            chatter: 0,
             ignore_term: false,
             drain: Duration::ZERO,
             bequeath: false,
@@ -221,6 +225,7 @@ impl Options {
             "--exit-code" => self.exit_code = parsed(flag, value()?)?,
             "--crash-signal" => self.crash_signal = Some(signal(value()?)?),
             "--stderr-line" => self.stderr_line = Some(value()?.into()),
+            "--chatter" => self.chatter = parsed(flag, value()?)?,
             "--ignore-term" => self.ignore_term = true,
             "--drain" => self.drain = seconds(flag, value()?)?,
             "--bequeath" => self.bequeath = true,
