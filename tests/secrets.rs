@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
-use support::words::{ENDED, ERROR, LAUNCH_FAILED, WARN};
+use support::words::{ENDED, ERROR, LAUNCH_FAILED, RELOAD_FAILED, WARN};
 use support::{
     LIMIT, Scene, Signal, children_of, descriptors_of, dumped, files_below, group_of, process_alive, quoted,
     send_signal, shell, wait_for, wait_for_pid, wait_until, worker_program,
@@ -292,6 +292,25 @@ fn restart_request_during_a_lease_begins_anew_with_the_configuration_read_anew()
     }
     wait_until("the reaping of the first tool", LIMIT, || children_of(supervisor.pid()) == [worker]);
     assert_eq!(supervisor.lines_with(ENDED), Vec::<String>::new());
+}
+
+#[test]
+fn restart_request_during_a_lease_begins_it_anew_also_where_the_new_configuration_is_broken() {
+    let script = "echo \"$1\" >>runs; until [ -e go ]; do sleep 0.01; done; echo value";
+    let scene = scene_with(script, &[("V_TOKEN", "token")]).set("secrets_timeout_secs", NEVER);
+    let supervisor = scene.start();
+    wait_for_state(&scene, "leasing-secrets");
+    wait_until("the first run of the tool", LIMIT, || runs(&scene) == "token\n");
+    scene.reconfigure(|config| {
+        config.set("prot", 1);
+    });
+    supervisor.signal(Signal::SIGUSR1);
+    supervisor.wait_for_log(RELOAD_FAILED);
+    fs::write(scene.file("go"), "").expect("a file");
+    supervisor.wait_ready();
+    assert_variables(&scene, &[("V_TOKEN", Some("value"))]);
+    assert_eq!(runs(&scene), "token\ntoken\n");
+    assert_eq!(supervisor.lines_with("cannot lease"), Vec::<String>::new());
 }
 
 #[test]

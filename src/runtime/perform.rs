@@ -161,6 +161,9 @@ impl Supervisor {
     }
 
     fn reload(&mut self, now: Now) {
+        // Leases that were cancelled for this begin anew, also where the configuration stays: settled, they would start
+        // the worker without its secrets.
+        self.secrets.abort();
         let loaded = match Config::load(&self.config.path) {
             Ok(loaded) => loaded,
             Err(error) => return self.narrator.saw_broken_config(error.to_string(), now),
