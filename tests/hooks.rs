@@ -110,6 +110,30 @@ fn unhealthy_worker_and_its_recovery_are_told() {
 }
 
 #[test]
+fn fifth_failed_start_in_a_row_is_told_once_and_the_recovery_from_it() {
+    let failing = ["--life", "--no-listen", "--exit-after", "0", "--exit-code", "7"].repeat(7);
+    let scene = scene_with(TELLING).worker(&[&failing[..], &["--life"]].concat());
+    let scene = scene.set("restart_backoff_min_secs", "0.05").set("restart_backoff_max_secs", "0.1");
+    let supervisor = scene.start();
+    let failing = wait_for_told(&scene, "restart-failing");
+    assert_eq!(failing["status"]["failed_starts"], 5, "{failing:#}");
+    assert_message(&failing, "worker died: exit code 7");
+    supervisor.wait_ready();
+    let recovered = wait_for_told(&scene, "recovered");
+    assert_eq!(recovered["status"]["generation"], 8);
+    assert_eq!(told(&scene, "restart-failing").len(), 1);
+}
+
+#[test]
+fn fifth_start_that_does_not_get_healthy_in_time_is_told() {
+    let scene = scene_with(TELLING).worker(&["--health", "500"]).set("startup_timeout_secs", "0.2");
+    let scene = scene.set("restart_backoff_min_secs", "0.05").set("restart_backoff_max_secs", "0.1");
+    let _supervisor = scene.start();
+    let failing = wait_for_told(&scene, "restart-failing");
+    assert_eq!(failing["status"]["failed_starts"], 5, "{failing:#}");
+}
+
+#[test]
 fn fifth_launch_that_fails_is_told() {
     let scene = scene_with(TELLING).command(&["no-such-program"]);
     let scene = scene.set("restart_backoff_min_secs", "0.05").set("restart_backoff_max_secs", "0.1");

@@ -262,7 +262,7 @@ impl Supervisor {
         }
         for notice in std::mem::take(&mut self.notices) {
             self.is_status_stale = true;
-            for event in self.narrator.tell(notice, now) {
+            for event in self.narrator.tell(notice, &self.machine, now) {
                 self.fire(event, now);
             }
         }

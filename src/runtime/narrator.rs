@@ -224,7 +224,9 @@ impl Narrator {
     }
 
     /// Tells a notice, and returns what the event hooks are to be told with it.
-    pub(super) fn tell(&mut self, notice: Notice, now: Now) -> Vec<HookEvent> {
+    pub(super) fn tell(&mut self, notice: Notice, machine: &Machine, now: Now) -> Vec<HookEvent> {
+        // The status is brought up to date after the telling; which failure in a row this one is has to be known now.
+        self.status.failed_starts = machine.failures();
         self.note(notice);
         let line = line_of(notice, &self.seen, &self.status);
         self.say(now, &line);
