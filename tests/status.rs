@@ -1,0 +1,215 @@
+//! `status` through the real program: its exit codes, its main lines, its JSON, and that an old file is not believed.
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::{Fixture, LIMIT, Ran, Scene, Signal, quoted, send_signal, wait_for};
+
+/// The source that documents the fields of the JSON.
+const DOCUMENTED: &str = include_str!("../src/status.rs");
+
+const NEVER: &str = "3600";
+
+/// Waits until `status` says so: an exit code and a text in what it prints.
+#[track_caller]
+fn wait_for_status(scene: &Scene, code: i32, text: &str) -> Ran {
+    let look = || Some(scene.run(&["status"])).filter(|ran| ran.code == Some(code) && ran.stdout.contains(text));
+    let told = || format!("{:?}\n{}", scene.run(&["status"]), scene.story());
+    wait_for(&format!("status with exit code {code} and {text:?}"), LIMIT, told, look)
+}
+
+/// What a line of `status` says; the headline's label is the name.
+#[track_caller]
+fn line<'a>(ran: &'a Ran, label: &str) -> &'a str {
+    let text = ran.stdout.lines().find_map(|line| line.trim_start().strip_prefix(label));
+    text.unwrap_or_else(|| panic!("no line {label}:\n{}", ran.stdout)).trim_start()
+}
+
+fn json(scene: &Scene) -> Value {
+    serde_json::from_str(&scene.run(&["status", "--json"]).stdout).expect("JSON")
+}
+
+/// The public fields of a struct in the source.
+fn documented(name: &str) -> Vec<&'static str> {
+    let (_, rest) = DOCUMENTED.split_once(&format!("pub struct {name} {{\n")).expect("a struct");
+    let (body, _) = rest.split_once("\n}\n").expect("its end");
+    body.lines().filter_map(|line| line.trim_start().strip_prefix("pub ")?.split(':').next()).collect()
+}
+
+#[track_caller]
+fn assert_documented(value: &Value, name: &str) {
+    let mut expected = documented(name);
+    expected.sort_unstable();
+    assert!(expected.len() > 1, "{name}: {expected:?}");
+    let mut found: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected, "{name}");
+}
+
+#[test]
+fn status_of_a_healthy_worker_has_a_line_for_all_that_matters() {
+    let scene = Scene::new().set("sync_endpoint", "\"/api\"").set("stable_secs", 0);
+    let supervisor = scene.start();
+    let first = supervisor.wait_ready();
+    send_signal(first, Signal::SIGKILL);
+    let second = supervisor.wait_nth_ready(2);
+    let ran = wait_for_status(&scene, 0, "accepted, status 200, modified=true");
+    assert!(ran.stdout.starts_with("worker: healthy for "), "{}", ran.stdout);
+    let worker = line(&ran, "worker  ");
+    assert!(worker.starts_with(&format!("pid {second}, generation 2, up ")), "{worker}");
+    let restarts = line(&ran, "restarts");
+    assert!(restarts.starts_with(&format!("1; pid {first} ended ")), "{restarts}");
+    assert!(restarts.ends_with(": signal 9 (SIGKILL)"), "{restarts}");
+    let health = line(&ran, "health");
+    assert!(health.starts_with(&format!("127.0.0.1:{} status 200 in ", scene.port().number())), "{health}");
+    assert!(line(&ran, "next").contains(" in "), "{}", ran.stdout);
+    for name in ["worker.log", "worker.err"] {
+        assert!(ran.stdout.contains(&scene.file(name).display().to_string()), "{}", ran.stdout);
+    }
+    let by = format!("pid {}, version {}", supervisor.pid(), env!("CARGO_PKG_VERSION"));
+    assert!(line(&ran, "supervisor").starts_with(&by), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "");
+    assert!(!ran.stdout.contains('\u{1b}'), "colours for a file");
+}
+
+#[test]
+fn json_has_every_documented_field_and_no_other() {
+    let scene = Scene::new().set("sync_endpoint", "\"/api\"").set("stable_secs", 0);
+    let supervisor = scene.start();
+    send_signal(supervisor.wait_ready(), Signal::SIGKILL);
+    supervisor.wait_nth_ready(2);
+    wait_for_status(&scene, 0, "accepted");
+    let status = json(&scene);
+    assert_documented(&status, "Status");
+    assert_documented(&status["last_exit"], "Exit");
+    assert_documented(&status["last_probe"], "Probe");
+    assert_documented(&status["sync"], "Sync");
+    assert_documented(&status["transitions"][0], "Transition");
+    assert_eq!([&status["running"], &status["healthy"]], [&Value::from(true), &true.into()]);
+    // The file has the same.
+    assert_documented(&scene.status().expect("a status file"), "Status");
+}
+
+#[test]
+fn transitions_are_the_last_sixteen_oldest_first() {
+    let scene = Scene::new().set("stable_secs", 0);
+    let supervisor = scene.start();
+    for nth in 1..=5 {
+        send_signal(supervisor.wait_nth_ready(nth), Signal::SIGKILL);
+    }
+    supervisor.wait_nth_ready(6);
+    wait_for_status(&scene, 0, "generation 6");
+    let status = json(&scene);
+    let transitions = status["transitions"].as_array().expect("a list");
+    assert_eq!(transitions.len(), 16);
+    let times: Vec<u64> = transitions.iter().map(|transition| transition["at_ms"].as_u64().expect("a time")).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let message = |index: usize| transitions[index]["message"].as_str().expect("text");
+    assert!(message(15).starts_with("ready after_ms="), "{}", message(15));
+    assert!(message(14).starts_with("started pid=") && message(14).ends_with("generation=6"), "{}", message(14));
+    assert!(message(13).starts_with("worker died: signal 9"), "{}", message(13));
+}
+
+#[test]
+fn worker_that_is_not_up_yet_is_not_healthy() {
+    let scene = Scene::new().worker(&["--no-listen"]);
+    let supervisor = scene.start();
+    let ran = wait_for_status(&scene, 1, "worker: starting for ");
+    assert!(line(&ran, "worker  ").starts_with(&format!("pid {}, generation 1", supervisor.worker_pid())));
+    assert_eq!(json(&scene)["healthy"], false);
+}
+
+#[test]
+fn worker_that_fails_its_checks_is_not_healthy() {
+    let scene = Scene::new();
+    let trouble = scene.file("trouble");
+    let scene = scene.worker(&["--fail-while", &trouble.display().to_string()]);
+    let scene = scene.set("health_failures_before_restart", 1000);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy");
+    fs::write(&trouble, "").expect("a file");
+    let ran = wait_for_status(&scene, 1, "worker: unhealthy for ");
+    let health = line(&ran, "health");
+    assert!(health.contains("status 503") && health.ends_with(" of 1000 failures in a row"), "{health}");
+    fs::remove_file(&trouble).expect("a file");
+    wait_for_status(&scene, 0, "worker: healthy");
+}
+
+#[test]
+fn worker_that_cannot_start_is_told_with_the_problem_and_what_comes_next() {
+    let scene = Scene::new().command(&["no-such-program"]);
+    let scene = scene.set("restart_backoff_min_secs", NEVER).set("restart_backoff_max_secs", NEVER);
+    let _supervisor = scene.start();
+    let ran = wait_for_status(&scene, 1, "worker: backing off for ");
+    assert!(line(&ran, "problem").starts_with("cannot find program \"no-such-program\""), "{}", ran.stdout);
+    assert_eq!(line(&ran, "worker  "), "none");
+    assert_eq!(line(&ran, "restarts"), "0, 1 failed start");
+    assert!(line(&ran, "next").starts_with("start the worker in 59 min"), "{}", ran.stdout);
+}
+
+#[test]
+fn holder_of_the_port_is_named() {
+    let scene = Scene::new().set("port_conflict", quoted("wait"));
+    let stranger = Fixture::listening(scene.port(), &[]);
+    let _supervisor = scene.start();
+    let ran = wait_for_status(&scene, 1, "worker: waiting for the port for ");
+    let holder = line(&ran, "port held by");
+    assert!(cfg!(target_os = "freebsd") || holder.contains(&stranger.pid().to_string()), "{holder}");
+}
+
+#[test]
+fn killed_supervisor_is_not_running_whatever_its_file_says() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy");
+    supervisor.kill();
+    assert_eq!(scene.status().expect("the file is still there")["healthy"], true);
+    let ran = scene.run(&["status"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.stdout.starts_with("worker: not running, last seen "), "{}", ran.stdout);
+    assert_eq!([&json(&scene)["running"], &json(&scene)["healthy"]], [&Value::from(false), &false.into()]);
+    assert_eq!(scene.run(&["status", "--json"]).code, Some(3));
+}
+
+#[test]
+fn stopped_supervisor_is_not_believed_until_it_goes_on() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy");
+    supervisor.signal(Signal::SIGSTOP);
+    // Not before it should have written again, and a while for a busy machine.
+    let ran = wait_for_status(&scene, 1, "worker: not known to be healthy, last seen ");
+    let advice = format!("the supervisor, pid {}, may be stopped or hang", supervisor.pid());
+    assert!(ran.stdout.lines().next().is_some_and(|headline| headline.ends_with(&advice)), "{}", ran.stdout);
+    assert_eq!([&json(&scene)["running"], &json(&scene)["healthy"]], [&Value::from(true), &false.into()]);
+    supervisor.signal(Signal::SIGCONT);
+    wait_for_status(&scene, 0, "worker: healthy");
+}
+
+#[test]
+fn supervisor_that_was_stopped_in_order_is_not_running() {
+    let scene = Scene::new();
+    assert_eq!(scene.run(&["status", "--json"]).code, Some(3));
+    assert_eq!(json(&scene), serde_json::json!({ "running": false, "healthy": false }));
+    assert!(!scene.file("state").exists(), "a look changes nothing");
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+    let ran = scene.run(&["status"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.stdout.starts_with("worker: not running, stopped "), "{}", ran.stdout);
+    assert_eq!(json(&scene)["state"], "stopped");
+}
+
+#[test]
+fn status_with_a_broken_configuration_is_a_configuration_error() {
+    let scene = Scene::new().set("prot", 1);
+    let ran = scene.run(&["status"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
+    assert!(ran.stderr.contains("worker.toml:") && ran.stderr.contains("prot"), "{}", ran.stderr);
+}
