@@ -164,3 +164,19 @@ fn restart_ends_a_long_pause_between_starts() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stdout.ends_with(", generation 2\n"), "{}", ran.stdout);
 }
+
+#[test]
+fn restarts_at_the_same_time_all_end_with_a_healthy_worker() {
+    let scene = Scene::new().worker(&["--listen-after", "0.2"]);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    let codes: Vec<Option<i32>> = std::thread::scope(|scope| {
+        let first = scope.spawn(|| scene.run(&["restart"]).code);
+        // The second comes while the first one's worker is not up yet.
+        scene.wait_for_events("start", 2);
+        let second = scope.spawn(|| scene.run(&["restart"]).code);
+        [first, second].map(|restart| restart.join().expect("it ends")).into()
+    });
+    assert_eq!(codes, [Some(0); 2], "{}", scene.story());
+    assert!(supervisor.is_alive());
+}

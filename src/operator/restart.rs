@@ -178,9 +178,7 @@ fn judge(before: &Before, now: &Status) -> Outcome {
     if is(Condition::BackingOff) && began_since {
         return Outcome::Failed(failure(now) + &next_step(now));
     }
-    if is_new && (is(Condition::Draining) || is(Condition::Killing)) {
-        return Outcome::Failed(format!("{}; it is being stopped", failure(now)));
-    }
+    // A new worker that is drained may have failed, or be in the way of somebody else's restart: what follows tells.
     Outcome::Waiting(now.state.replace('-', " "))
 }
 

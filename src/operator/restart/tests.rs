@@ -80,12 +80,20 @@ fn a_new_worker_that_died_is_told_with_its_last_words() {
 }
 
 #[test]
-fn a_new_worker_that_is_drained_before_it_was_healthy_has_failed() {
-    let old = Exit { generation: 3, asked_for: true, reason: "SIGTERM".into(), ..Exit::default() };
+fn a_new_worker_that_is_drained_before_it_was_healthy_has_failed_if_a_pause_follows() {
+    let before = before("running");
+    let exit = |generation| Exit { generation, asked_for: true, reason: "SIGTERM".into(), ..Exit::default() };
     let probe = Probe { result: "status 503".into(), ..Probe::default() };
-    let now = Status { last_exit: Some(old), last_probe: Some(probe), ..status("draining", 4, SINCE_MS + 50) };
-    let reason = "the new worker did not become healthy: status 503; it is being stopped";
-    assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
+    let drained = |state, generation, ended| Status {
+        last_exit: Some(exit(ended)),
+        last_probe: Some(probe.clone()),
+        ..status(state, generation, SINCE_MS + 50)
+    };
+    assert!(waits(&before, &drained("draining", 4, 3)));
+    let reason = "the new worker did not become healthy: status 503";
+    assert_eq!(judge(&before, &drained("backing-off", 4, 4)), Outcome::Failed(reason.into()));
+    let next = Status { healthy: true, ..drained("running", 5, 4) };
+    assert_eq!(judge(&before, &next), Outcome::Ready, "it was in the way of another restart");
 }
 
 #[test]
