@@ -188,7 +188,8 @@ fn failed_registration_and_its_recovery_are_told() {
 
 #[test]
 fn hook_for_the_end_outlives_the_supervisor_and_no_other_does() {
-    let script = "if [ $1 = stopped ]; then until [ -e go ]; do sleep 0.01; done; cat >told/stopped; \
+    let script = "if [ $1 = stopped ]; then until [ -e go ]; do sleep 0.01; done; \
+                  cat >stopped.part; mv stopped.part told/stopped; \
                   else sleep 600 & echo $! >$1.child; echo $$ >$1.pid; wait; fi";
     let scene = scene_with(script);
     let supervisor = scene.start();

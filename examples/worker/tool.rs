@@ -13,7 +13,6 @@ pub(crate) const DAEMON: &str = "--daemon-of-tool";
 const LIFETIME: Duration = Duration::from_secs(120);
 
 /// Starts the daemon, writes its pid to a file, prints the value.
-#[expect(clippy::zombie_processes, reason = "the tool is meant to go first")]
 pub(crate) fn lease(words: &[String]) -> ExitCode {
     let [pid_file, value] = words else {
         eprintln!("worker: --tool needs a file and a value");
