@@ -107,3 +107,33 @@ impl Logs {
         fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn last_words_end_where_the_next_worker_begins() {
+        let dir = std::env::temp_dir().join(format!("ws-logs-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("worker.toml");
+        fs::write(&path, "command = [\"a\"]\nport = 1\nlog_stderr = \"worker.err\"\n").unwrap();
+        let mut logs = Logs::new(&Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config);
+        let grow = |text: &str| {
+            let so_far = fs::read_to_string(dir.join("worker.err")).unwrap_or_default();
+            fs::write(dir.join("worker.err"), so_far + text).unwrap();
+        };
+        grow("of an earlier one\n");
+        logs.worker_starts();
+        let silent = logs.output_of_worker();
+        grow("of this one\n");
+        let output = logs.output_of_worker();
+        logs.worker_starts();
+        grow("of the next one\n");
+        assert_eq!(logs.last_line(&silent), None);
+        assert_eq!(logs.last_line(&output).as_deref(), Some("of this one"));
+        assert_eq!(logs.last_line(&logs.output_of_worker()).as_deref(), Some("of the next one"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
