@@ -244,6 +244,22 @@ fn file_in_the_place_of_a_logs_directory_costs_the_output_and_not_the_worker() {
 }
 
 #[test]
+fn two_logs_that_cannot_be_opened_do_not_fill_the_supervisors_own_in_a_crash_loop() {
+    let scene = Scene::new().command(&["/bin/sh", "-c", "exit 1"]);
+    let logs = ["log", "err"].map(|name| scene.file(name));
+    logs.iter().for_each(|log| fs::create_dir(log).expect("a directory"));
+    let scene = scene.set("log_stdout", quoted(&logs[0])).set("log_stderr", quoted(&logs[1]));
+    let scene = scene.set("restart_backoff_min_secs", 0).set("restart_backoff_max_secs", 0);
+    let supervisor = scene.start_with(scene.program().arg("--verbose"));
+    supervisor.wait_for_nth_log(40, DIED);
+    assert!(supervisor.lines_with(" DEBUG cannot open log ").len() > 20, "{}", supervisor.stderr());
+    for log in logs {
+        let warnings = supervisor.lines_with(&format!(" WARN cannot open log {log:?}")).len();
+        assert!((1..10).contains(&warnings), "{warnings} times");
+    }
+}
+
+#[test]
 fn log_that_is_a_device_is_used_and_never_rotated() {
     let scene = Scene::new().set("log_stdout", "\"/dev/null\"").set("log_max_bytes", SMALL);
     let supervisor = scene.start();

@@ -351,7 +351,8 @@ impl Narrator {
     }
 
     fn say(&mut self, now: Now, line: &Line) {
-        match self.calm.permit(now.instant, line.kind, line.key(), line.free) {
+        let (subject, words) = line.subject_and_words();
+        match self.calm.permit(now.instant, (line.kind, subject), words, line.free) {
             Permit::Say(0) => log::log!(line.level, "{}", line.text),
             Permit::Say(held_back) => {
                 log::log!(line.level, "{} (and {held_back} times more since last said)", line.text);

@@ -62,9 +62,10 @@ impl Line {
         Self { free: 1, ..self }
     }
 
-    /// What to compare for repeats.
-    pub(super) fn key(&self) -> &str {
-        self.key.as_deref().unwrap_or(&self.text)
+    /// What to compare for repeats: the subject, and what is said of it. Lines without a part that varies are each a
+    /// subject of their own.
+    pub(super) fn subject_and_words(&self) -> (&str, &str) {
+        self.key.as_deref().map_or((&self.text, ""), |key| ("", key))
     }
 }
 
@@ -273,6 +274,6 @@ mod tests {
             line.text,
             "worker died: exit code 1, last words \"no such table\"; restarting in 2 s pid=7 uptime=1.5 s"
         );
-        assert_eq!(line.key(), "exit code 1");
+        assert_eq!(line.subject_and_words(), ("", "exit code 1"));
     }
 }
