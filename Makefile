@@ -38,8 +38,11 @@ freebsd: ## Type-check for FreeBSD (needs setup-cross)
 macos: ## Build the release binary for Apple silicon and check its size (needs setup-cross)
 	@sh scripts/cross.sh macos
 
-bench: ## Measure restarts, idle cost, size and logs
-	cargo bench
+# Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
+# scripts/bench-peers.sh or by hand.
+bench: ## Measure everything; writes docs/bench
+	cargo bench --benches
+	cargo bench --bench report
 
 soak: ## Restart and probe ten thousand times (minutes)
 	cargo test --release --test soak -- --ignored --nocapture

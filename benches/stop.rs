@@ -1,0 +1,75 @@
+//! How long a start and a stop take: from exec of the supervisor to the worker's first instruction, and from the order
+//! to stop until both are gone. The worker ends at once when it is asked to.
+//!
+//! Contenders take turns, round by round. A stop is ordered the way each wants it: SIGTERM, or what its manual says,
+//! and not before the worker is older than the second that some let pass first.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{
+    Contender, Figure, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, peers, product,
+    rounds,
+};
+
+const ROUNDS: usize = 60;
+const ROUNDS_SMOKE: usize = 2;
+
+/// Who never took less for a start or a stop takes part in every fifth round only.
+const SLOW: Duration = Duration::from_millis(100);
+const SLOW_EVERY: usize = 5;
+
+const START: &str = "from exec to the worker's first instruction, ms";
+const STOP: &str = "from the order until both are gone, ms";
+
+/// What one contender took.
+struct Times {
+    recipe: Recipe,
+    starts: Vec<Duration>,
+    stops: Vec<Duration>,
+}
+
+fn main() {
+    let mut results = Results::new("stop");
+    // The bare loop can start, but not stop: it is killed, and its worker after it.
+    let mut recipes = vec![bare_vfork(), product()];
+    recipes.extend(if is_earnest() { peers() } else { Vec::new() });
+    let times = |recipe| Times { recipe, starts: Vec::new(), stops: Vec::new() };
+    let mut all: Vec<Times> = recipes.into_iter().map(times).collect();
+    for round in 0..rounds(ROUNDS, ROUNDS_SMOKE) {
+        let of_round = all.iter_mut().filter(|times| round % SLOW_EVERY == 0 || !times.is_slow());
+        let mut running: Vec<(&mut Times, Contender)> = of_round.map(Times::start).collect();
+        for (times, contender) in &mut running {
+            contender.wait_age(THROTTLE);
+            times.stops.push(contender.stop());
+        }
+    }
+    for (what, of) in [(START, (|times| &times.starts) as fn(&Times) -> &Vec<Duration>), (STOP, |times| &times.stops)] {
+        let floor = Summary::of_times(of(&all[0]));
+        for times in &all {
+            let Recipe { name, note, .. } = times.recipe;
+            let figure: &mut Figure = results.add("Start and stop", name, what, Summary::of_times(of(times)));
+            figure.against(floor);
+            figure.note = note.to_owned();
+        }
+    }
+    for name in absent_peers() {
+        results.remark(format!("{name}: not installed, not measured"));
+    }
+    results.finish();
+}
+
+impl Times {
+    fn start(&mut self) -> (&mut Self, Contender) {
+        let mut contender = Contender::start(self.recipe);
+        let began = contender.wait_mark(Mark::Began);
+        self.starts.push(Duration::from_nanos(began.at_ns - contender.started_at_ns));
+        contender.wait_ready();
+        (self, contender)
+    }
+
+    fn is_slow(&self) -> bool {
+        [&self.starts, &self.stops].iter().any(|times| times.iter().min().is_some_and(|time| *time > SLOW))
+    }
+}

@@ -1,0 +1,187 @@
+//! The page: goals first, then every table, as Markdown. Nothing on it is written by hand.
+
+use std::fmt::Write;
+
+use super::size::Size;
+use super::{Figure, Results};
+
+/// What is to be reached.
+pub(crate) struct Goal {
+    /// In words.
+    pub(crate) what: &'static str,
+    /// At most this.
+    pub(crate) limit: f64,
+    /// The benchmark, and where the figure stands: table, who (their beginnings), what.
+    pub(crate) place: (&'static str, &'static str, &'static str, &'static str),
+    /// Whether the ratio counts, and not the median.
+    pub(crate) is_ratio: bool,
+}
+
+/// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
+pub(crate) const GOALS: [Goal; 8] = [
+    Goal {
+        what: "restart, × the bare loop",
+        limit: 1.1,
+        place: ("restart", "Restart at once", "worker-supervisor", "from SIGKILL"),
+        is_ratio: true,
+    },
+    Goal {
+        what: "unique memory (USS), KiB",
+        limit: 450.0,
+        place: ("footprint", "At rest", "worker-supervisor, check every 30 s", "unique"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "private dirty memory, KiB",
+        limit: 130.0,
+        place: ("footprint", "At rest", "worker-supervisor, check every 30 s", "private dirty"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "CPU of a minute at rest, ms",
+        limit: 2.0,
+        place: ("footprint", "In a minute", "worker-supervisor, check every 30 s", "CPU"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "voluntary switches of a minute without a check",
+        limit: 0.0,
+        place: ("footprint", "In a minute", "worker-supervisor, check every hour", "voluntary"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "start, until the worker's first instruction, ms",
+        limit: 2.2,
+        place: ("stop", "Start and stop", "worker-supervisor", "from exec"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "stop, until both are gone, ms",
+        limit: 0.6,
+        place: ("stop", "Start and stop", "worker-supervisor", "from the order"),
+        is_ratio: false,
+    },
+    Goal {
+        what: "registration after listen(), ms",
+        limit: 6.0,
+        place: ("sync", "Registration", "worker-supervisor", "listen() to the registration"),
+        is_ratio: false,
+    },
+];
+
+const HEAD: &str = "# Measurements
+
+Written by `make bench`, which measures all of it anew on any machine.
+
+";
+
+const LEGEND: &str = "
+A count is how many were measured; 25 % and 75 % are the ends of the middle half. Ratios are between medians, and
+between the 25 % ends, which suffer less from whatever else the machine did.
+";
+
+const LIST_HEAD: &str = "| | | count | 25 % | median | 75 % | ratio | of 25 % | |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+";
+
+/// The whole page.
+pub(crate) fn write(results: &[Results], chart: &str, sizes: &[Size], crates: &[(String, u64)]) -> String {
+    let mut page = String::from(HEAD);
+    for Results { name, machine, .. } in results {
+        let _ = writeln!(page, "- `{name}`: {machine}");
+    }
+    page.push_str(LEGEND);
+    let _ = writeln!(page, "\n![Restart times]({chart})");
+    goals(&mut page, results);
+    for Results { figures, remarks, .. } in results {
+        for table in figures.chunk_by(|one, next| one.table == next.table) {
+            let _ = writeln!(page, "\n## {}\n", table[0].table);
+            if table.iter().all(|figure| figure.summary.count == 1) {
+                overview(&mut page, table);
+            } else {
+                list(&mut page, table);
+            }
+        }
+        if !remarks.is_empty() {
+            let _ = writeln!(
+                page,
+                "\n{}",
+                remarks.iter().map(|remark| format!("- {remark}\n")).collect::<String>().trim_end()
+            );
+        }
+    }
+    binaries(&mut page, sizes, crates);
+    page
+}
+
+fn goals(page: &mut String, results: &[Results]) {
+    page.push_str("\n## Goals\n\n| goal | at most | measured | |\n| --- | --- | --- | --- |\n");
+    for Goal { what, limit, place: (name, table, who, figure), is_ratio } in GOALS {
+        let all = results.iter().filter(|results| results.name == name).flat_map(|results| &results.figures);
+        let mut found = all.filter(|it| it.table.starts_with(table) && it.who == who && it.what.starts_with(figure));
+        let (measured, verdict) = found.next().map_or(("not measured".to_owned(), ""), |it| {
+            let ratio = it.ratio.filter(|_| is_ratio);
+            let number = ratio.map_or(it.summary.median, |ratio| ratio.median);
+            let is_noisy = it.summary.is_noisy() || ratio.is_some_and(|ratio| ratio.is_noisy);
+            let verdict = if number <= limit { "reached" } else { "missed" };
+            (plain(number), if is_noisy { "the machine was too busy to tell" } else { verdict })
+        });
+        let _ = writeln!(page, "| {what} | {limit} | {measured} | {verdict} |");
+    }
+}
+
+/// One row per figure.
+fn list(page: &mut String, table: &[Figure]) {
+    page.push_str(LIST_HEAD);
+    for Figure { who, what, summary, ratio, note, .. } in table {
+        let [low, median, high] = [summary.low, summary.median, summary.high].map(plain);
+        let ratio = ratio.map_or(" |".to_owned(), |ratio| format!("{:.2} | {:.2}", ratio.median, ratio.low));
+        let _ = writeln!(page, "| {who} | {what} | {} | {low} | {median} | {high} | {ratio} | {note} |", summary.count);
+    }
+}
+
+/// One row per contender, one column per figure.
+fn overview(page: &mut String, table: &[Figure]) {
+    let distinct = |name: fn(&Figure) -> &String| {
+        let mut names: Vec<&String> = Vec::new();
+        for figure in table {
+            if !names.contains(&name(figure)) {
+                names.push(name(figure));
+            }
+        }
+        names
+    };
+    let columns = distinct(|figure| &figure.what);
+    let _ = writeln!(page, "| | {} |", columns.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" | "));
+    let _ = writeln!(page, "| --- |{}", " --- |".repeat(columns.len()));
+    for who in distinct(|figure| &figure.who) {
+        let cell = |what: &&String| {
+            let mut found = table.iter().filter(|figure| figure.who == *who && figure.what == ***what);
+            found.next().map_or(String::new(), |figure| plain(figure.summary.median))
+        };
+        let _ = writeln!(page, "| {who} | {} |", columns.iter().map(cell).collect::<Vec<_>>().join(" | "));
+    }
+}
+
+fn binaries(page: &mut String, sizes: &[Size], crates: &[(String, u64)]) {
+    page.push_str("\n## The binary\n\n| release binary | bytes |\n| --- | --- |\n");
+    for Size { target, bytes } in sizes {
+        let _ = writeln!(page, "| {target} | {bytes} |");
+    }
+    if !crates.is_empty() {
+        page.push_str("\n| machine code of this machine's, by crate | bytes |\n| --- | --- |\n");
+        for (name, bytes) in crates {
+            let _ = writeln!(page, "| {name} | {bytes} |");
+        }
+    }
+}
+
+/// Three figures that mean something; whole numbers as they are.
+fn plain(number: f64) -> String {
+    let decimals = match number.abs() {
+        size if size == size.trunc() || size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{number:.decimals$}")
+}

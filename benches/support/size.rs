@@ -1,0 +1,76 @@
+//! How large the release binary is, and what is in it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// The release binary of Apple silicon that `make macos` leaves, from the root.
+const MACOS: &str = "target/cross/aarch64-apple-darwin/release/worker-supervisor";
+
+/// In bytes: crates with less are not named.
+const SMALL: u64 = 1_500;
+
+/// Of one binary.
+pub(crate) struct Size {
+    /// The system that it is for.
+    pub(crate) target: &'static str,
+    /// Its length in bytes.
+    pub(crate) bytes: u64,
+}
+
+/// The binaries that were built: this machine's, and Apple silicon's if another machine has built one.
+pub(crate) fn binaries() -> Vec<Size> {
+    let own = "this machine's";
+    let macos = Path::new(env!("CARGO_MANIFEST_DIR")).join(MACOS);
+    let length = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len());
+    let found = [(own, length(Path::new(super::PRODUCT))), ("aarch64-apple-darwin, `make macos`", length(&macos))];
+    found.into_iter().filter_map(|(target, bytes)| Some(Size { target, bytes: bytes.ok()? })).collect()
+}
+
+/// Bytes of machine code by crate, largest first. Nothing where there is no `nm` that tells sizes.
+///
+/// The binary is built once more for this, with its names left in it. Link-time optimization puts the code of small
+/// functions into their callers, and is counted there.
+pub(crate) fn crates() -> Vec<(String, u64)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = root.join("target/named");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--bin", env!("CARGO_PKG_NAME"), "--target-dir"])
+        .arg(&place)
+        .env("CARGO_PROFILE_RELEASE_STRIP", "none")
+        .current_dir(root)
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return Vec::new();
+    }
+    let program = place.join("release").join(env!("CARGO_PKG_NAME"));
+    let names = Command::new("nm").args(["--print-size", "--demangle"]).arg(program).output();
+    let text = names.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, size) in text.lines().filter_map(symbol) {
+        *bytes.entry(name).or_default() += size;
+    }
+    let mut crates: Vec<(String, u64)> = bytes.into_iter().map(|(name, size)| (name.to_owned(), size)).collect();
+    crates.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    // What the crates of a few bytes have is told together.
+    let small: u64 = crates.iter().filter(|(_, size)| *size < SMALL).map(|(_, size)| size).sum();
+    crates.retain(|(_, size)| *size >= SMALL);
+    crates.push(("all others".to_owned(), small));
+    crates
+}
+
+/// The crate and size of a function: `ADDRESS SIZE t NAME`.
+fn symbol(line: &str) -> Option<(&str, u64)> {
+    let mut words = line.splitn(4, ' ');
+    let (_, size, kind, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    if !matches!(kind, "t" | "T") {
+        return None;
+    }
+    // An implementation of a trait is named `<crate::Type as Trait>::method`.
+    let name = name.trim_start_matches(['<', '&', '*']).trim_start_matches("mut ").trim_start_matches("dyn ");
+    // One for a primitive type is named `<u32 as crate::Trait>::method`.
+    let name = name.split_once(" as ").filter(|(of, _)| !of.contains("::")).map_or(name, |(_, of)| of);
+    let owner = name.split_once("::").map_or("without a crate's name", |(owner, _)| owner);
+    let is_name = owner.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    Some((if is_name { owner } else { "without a crate's name" }, u64::from_str_radix(size, 16).ok()?))
+}
