@@ -77,7 +77,11 @@ pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result
         stdout: stdout_fd,
         stderr: stderr_fd,
     };
-    match platform::spawn(&command) {
+    let spawned = platform::spawn(&command);
+    // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives that
+    // back to us: all that we do next would then be time that the worker waits for.
+    std::thread::yield_now();
+    match spawned {
         Ok(pid) => Ok(Launched { pid, warnings }),
         Err(error) => Err(error.to_string()),
     }
