@@ -75,8 +75,10 @@ pub struct Status {
     pub next_deadline_ms: Option<u64>,
     /// Who holds the port in the worker's place, while somebody does.
     pub port_holder: Option<String>,
-    /// What stands in the way, in words: why the last start failed, or what is wrong with the edited configuration.
+    /// What stands in the way, in words: why the last start failed.
     pub problem: Option<String>,
+    /// What is wrong with the edited configuration, so that an older one is still in force.
+    pub config_problem: Option<String>,
     /// Variables whose secret could not be refreshed, so that the last good value is used.
     pub stale_secrets: Vec<String>,
     /// Variables that the worker does without, since their optional secret could not be had.

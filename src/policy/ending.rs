@@ -18,7 +18,7 @@ impl Machine {
             State::Starting { worker, .. } | State::Running { worker, .. } => {
                 self.drain(now, worker.generation, signal, Then::Stop)
             }
-            State::Draining { generation, then: Then::Stop, .. } => self.kill(now, generation, Then::Stop),
+            State::Draining { generation, then: Then::Stop, .. } => self.kill(now, generation, Then::Stop, true),
             State::Draining { generation, kill_at, then: Then::Launch | Then::Reload | Then::Retry } => {
                 self.drain_until(now, kill_at.min(now + self.settings.drain), generation, signal, Then::Stop)
             }
@@ -74,9 +74,9 @@ impl Machine {
         ])
     }
 
-    pub(super) fn kill(&mut self, now: Instant, generation: Generation, then: Then) -> Actions {
+    pub(super) fn kill(&mut self, now: Instant, generation: Generation, then: Then, in_haste: bool) -> Actions {
         self.state = State::Killing { generation, give_up_at: now + KILL_TIME, then };
-        Actions::of([Action::Kill(generation), Action::Tell(Notice::Killing(generation))])
+        Actions::of([Action::Kill(generation), Action::Tell(Notice::Killing(generation, in_haste))])
     }
 
     pub(super) fn stuck(&mut self, now: Instant, generation: Generation, then: Then) -> Actions {
@@ -97,7 +97,8 @@ impl Machine {
         match then {
             Then::Stop => Actions::of([told(Duration::ZERO)]).then(self.stop()),
             Then::Launch => self.launch(None).and(told(Duration::ZERO)),
-            Then::Reload => Actions::of([Action::Reload]).then(self.launch(None)).and(told(Duration::ZERO)),
+            // Nobody waits for a restart that was asked for: the end is told before what follows it.
+            Then::Reload => Actions::of([told(Duration::ZERO), Action::Reload]).then(self.launch(None)),
             Then::Retry => {
                 let delay = self.climb();
                 self.pause(now, delay, Pause::Backoff).and(told(delay))

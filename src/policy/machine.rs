@@ -113,7 +113,7 @@ impl Machine {
             State::Waiting { until, .. } if now >= until => self.launch(None),
             State::Starting { worker, startup_at, probes } => self.watch_startup(now, worker, startup_at, probes),
             State::Running { worker, probes, sync } => self.watch(now, worker, probes, sync),
-            State::Draining { generation, kill_at, then } if now >= kill_at => self.kill(now, generation, then),
+            State::Draining { generation, kill_at, then } if now >= kill_at => self.kill(now, generation, then, false),
             State::Killing { generation, give_up_at, then } if now >= give_up_at => self.stuck(now, generation, then),
             State::Launching { .. }
             | State::Leasing { .. }

@@ -171,8 +171,8 @@ pub enum Notice {
     StartupTimedOut(Generation),
     /// The worker is asked to finish; SIGKILL follows after this long.
     Draining(Generation, Then, Duration),
-    /// The worker did not finish in time, or a second stop asks for haste.
-    Killing(Generation),
+    /// The worker is killed: it did not finish in time or, if true, a second stop asks for haste.
+    Killing(Generation, bool),
     /// The kernel does not let the killed worker go.
     Stuck(Generation),
     /// The registration was accepted.

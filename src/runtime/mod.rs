@@ -40,6 +40,7 @@ use self::narrator::{Narrator, Now, millis};
 use self::port::PortWatch;
 use self::secrets::Secrets;
 use self::sources::Source;
+use self::words::Line;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
@@ -69,12 +70,10 @@ struct Supervisor {
     null: File,
     /// The environment that this process was started with.
     inherited: Vec<(OsString, OsString)>,
-    /// What is to be told at the end of the turn.
-    notices: Vec<Notice>,
+    /// What is to be told at the end of the turn, in the order in which it came about.
+    told: Vec<Told>,
     /// Facts that followed from an order of this turn.
     replies: VecDeque<Event>,
-    /// What the turn's work met, to be told at its end: kind and text.
-    warnings: Vec<(&'static str, String)>,
     /// The launch that leases are under way for.
     leasing: Option<Generation>,
     /// Whether to look at the worker in the next turn even if nothing rings.
@@ -85,6 +84,14 @@ struct Supervisor {
     is_status_stale: bool,
     /// Set by the policy's `Quit`.
     end: Option<ExitCode>,
+}
+
+/// Something to be told.
+enum Told {
+    /// What the policy decided.
+    Notice(Notice),
+    /// What the runtime met on its way.
+    Line(Line),
 }
 
 /// Which sources asked to be looked at.
@@ -209,6 +216,7 @@ impl Supervisor {
 
     fn look_at_probe(&mut self, now: Now) {
         if let Some(ended) = self.probe.proceed(now.instant) {
+            self.look_behind(&ended, now);
             let event = self.probed(&ended, now);
             self.settle(now, event);
         }
@@ -216,8 +224,17 @@ impl Supervisor {
 
     fn look_at_sync(&mut self, now: Now) {
         if let Some(ended) = self.sync.proceed(now.instant) {
+            self.look_behind(&ended, now);
             let event = self.synced(&ended, now);
             self.settle(now, event);
+        }
+    }
+
+    /// A dying worker closes its connections before it can be reaped. So a failure first asks whether the worker is
+    /// gone; if it is, the failure is stale by the time it is told.
+    fn look_behind(&mut self, ended: &Ended, now: Now) {
+        if let Verdict::Failed(_) = ended.verdict {
+            self.look_at_worker(now);
         }
     }
 
@@ -257,10 +274,14 @@ impl Supervisor {
         if std::mem::take(&mut self.is_record_stale) {
             self.write_record(now);
         }
-        for (kind, text) in std::mem::take(&mut self.warnings) {
-            self.narrator.warn(kind, text, now);
-        }
-        for notice in std::mem::take(&mut self.notices) {
+        for told in std::mem::take(&mut self.told) {
+            let notice = match told {
+                Told::Notice(notice) => notice,
+                Told::Line(line) => {
+                    self.narrator.say(now, &line);
+                    continue;
+                }
+            };
             self.is_status_stale = true;
             for event in self.narrator.tell(notice, &self.machine, now) {
                 self.fire(event, now);

@@ -98,7 +98,7 @@ impl Narrator {
         status.log_stderr = config.log_stderr.display().to_string();
         status.health_interval_ms = millis(config.health_interval);
         status.streak_max = config.health_failures_before_restart;
-        status.problem = None;
+        status.config_problem = None;
     }
 
     /// A worker runs under this pid.
@@ -216,11 +216,11 @@ impl Narrator {
         self.say(now, &Line::new(Level::Warn, kind, text));
     }
 
-    /// Notes that the configuration could not be read anew.
-    pub(super) fn saw_broken_config(&mut self, problem: String, now: Now) {
+    /// Notes that the configuration could not be read anew, and says so.
+    pub(super) fn saw_broken_config(&mut self, problem: String) -> Line {
         let text = format!("cannot reload the configuration, keeping the old one: {problem}");
-        self.status.problem = Some(problem);
-        self.say(now, &Line::new(Level::Error, "reload", text));
+        self.status.config_problem = Some(problem);
+        Line::new(Level::Error, "reload", text)
     }
 
     /// Tells a notice, and returns what the event hooks are to be told with it.
@@ -289,7 +289,7 @@ impl Narrator {
             | Notice::Unhealthy(_)
             | Notice::StartupTimedOut(_)
             | Notice::Draining(..)
-            | Notice::Killing(_)
+            | Notice::Killing(..)
             | Notice::Stuck(_)
             | Notice::Synced
             | Notice::SyncFailed(_)
@@ -320,7 +320,7 @@ impl Narrator {
             | Notice::HealthRegained
             | Notice::StartupTimedOut(_)
             | Notice::Draining(..)
-            | Notice::Killing(_)
+            | Notice::Killing(..)
             | Notice::Stuck(_)
             | Notice::Synced => Vec::new(),
         };
@@ -350,7 +350,8 @@ impl Narrator {
         transitions.push(Transition { at_ms: now.wall_ms, message: line.text.clone() });
     }
 
-    fn say(&mut self, now: Now, line: &Line) {
+    /// Says a line, unless it was said too often already.
+    pub(super) fn say(&mut self, now: Now, line: &Line) {
         let (subject, words) = line.subject_and_words();
         match self.calm.permit(now.instant, (line.kind, subject), words, line.free) {
             Permit::Say(0) => log::log!(line.level, "{}", line.text),

@@ -2,14 +2,14 @@
 //!
 //! None of it waits. An order that is answered at once returns the fact; the rest come back through the loop.
 
-use log::info;
+use log::Level;
 
 use super::launch::{self, Prepared};
 use super::narrator::Now;
 use super::secrets::Provision;
-use super::words;
+use super::words::{self, Line};
 use super::worker::Worker;
-use super::{ExitCode, Supervisor};
+use super::{ExitCode, Supervisor, Told};
 use crate::config::Config;
 use crate::http::{Method, Request};
 use crate::policy::sync::SYNC_TIMEOUT;
@@ -33,7 +33,7 @@ impl Supervisor {
             Action::CancelSync => self.cancel_sync(now),
             Action::Drain(generation, signal) => self.drain(generation, signal),
             Action::Kill(generation) => self.kill(generation),
-            Action::Reload => self.reload(now),
+            Action::Reload => self.reload(),
             Action::Tell(notice) => self.note(notice, now),
             Action::Quit(is_stuck) => self.quit(is_stuck),
         }
@@ -160,13 +160,16 @@ impl Supervisor {
         self.worker.as_ref().filter(|worker| worker.generation() == generation)
     }
 
-    fn reload(&mut self, now: Now) {
+    fn reload(&mut self) {
         // Leases that were cancelled for this begin anew, also where the configuration stays: settled, they would start
         // the worker without its secrets.
         self.secrets.abort();
         let loaded = match Config::load(&self.config.path) {
             Ok(loaded) => loaded,
-            Err(error) => return self.narrator.saw_broken_config(error.to_string(), now),
+            Err(error) => {
+                let line = self.narrator.saw_broken_config(error.to_string());
+                return self.told.push(Told::Line(line));
+            }
         };
         for warning in loaded.warnings {
             self.warn("config", warning);
@@ -184,11 +187,11 @@ impl Supervisor {
         self.logs.reconfigure(&config);
         self.narrator.reconfigured(&config);
         self.config = config;
-        info!("configuration reloaded");
+        self.told.push(Told::Line(Line::new(Level::Info, "reload", "configuration reloaded".to_owned())));
     }
 
     fn note(&mut self, notice: Notice, now: Now) {
-        self.notices.push(notice);
+        self.told.push(Told::Notice(notice));
         if let Notice::Started(_) = notice {
             for problem in self.logs.look(now.instant) {
                 self.warn("log-rotation", problem);
@@ -202,7 +205,7 @@ impl Supervisor {
     }
 
     fn warn(&mut self, kind: &'static str, text: String) {
-        self.warnings.push((kind, text));
+        self.told.push(Told::Line(Line::new(Level::Warn, kind, text)));
     }
 }
 

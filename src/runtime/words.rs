@@ -107,8 +107,9 @@ pub(super) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
             let text = format!("draining pid={pid} for={} then={}", secs(patience), then_word(then));
             Line::transition(Info, "draining", text).keyed(then_word(then))
         }
-        Notice::Killing(_) => {
-            Line::transition(Warn, "killing", format!("killing the worker's group pid={pid}")).keyed("")
+        Notice::Killing(_, in_haste) => {
+            let why = if in_haste { "asked twice to stop" } else { "it did not finish in time" };
+            Line::transition(Warn, "killing", format!("killing the worker's group: {why} pid={pid}")).keyed(why)
         }
         Notice::Stuck(_) => {
             let text = format!("worker was killed and the kernel does not let it go pid={pid}");

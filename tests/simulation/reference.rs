@@ -186,7 +186,7 @@ impl Reference {
             return self.quit(true);
         }
         self.order(Action::Kill(generation));
-        self.tell(if end.killed { Notice::Stuck(generation) } else { Notice::Killing(generation) });
+        self.tell(if end.killed { Notice::Stuck(generation) } else { Notice::Killing(generation, false) });
         self.end_by(now + KILL_TIME, end.then, true);
     }
 

@@ -32,7 +32,7 @@ pub(crate) const STARTUP_TIMED_OUT: &str = " worker did not get healthy in time:
 /// The worker was asked to stop; has `pid` and `then`.
 pub(crate) const DRAINING: &str = " INFO draining ";
 /// The worker did not stop in time, or was not to be waited for.
-pub(crate) const KILLING: &str = " killing the worker's group ";
+pub(crate) const KILLING: &str = " killing the worker's group: ";
 /// A registration succeeded.
 pub(crate) const SYNCED: &str = " INFO synced ";
 /// A registration failed.

@@ -183,7 +183,7 @@ impl Reference {
             Some(Life { end: Some(End { killed: true, by, .. }), .. }) => self.end_by(by, Then::Stop, true),
             Some(Life { end: Some(End { then: Then::Stop, .. }), generation, .. }) => {
                 self.order(Action::Kill(generation));
-                self.tell(Notice::Killing(generation));
+                self.tell(Notice::Killing(generation, true));
                 self.end_by(now + KILL_TIME, Then::Stop, true);
             }
             Some(_) => self.drain(now, signal, Then::Stop),
