@@ -200,10 +200,10 @@ fn begin_copy(log: &Path, size: u64, copy: &Path) -> io::Result<File> {
     create_new(copy)
 }
 
-/// The last line with something in it between two lengths of a log, that at a worker's spawn and that at its exit; at
-/// most 300 bytes of it, escaped, out of the last 4 KiB. `to` below `from` means that the log was rotated in between:
-/// all before `to` is the worker's then. None: no such line, or no such regular file, or it was rotated since the
-/// exit.
+/// The last line that says something (no stack frame, no runtime's name, if there is another) between two lengths of a
+/// log, that at a worker's spawn and that at its exit; at most 300 bytes of it, escaped, out of the last 4 KiB. `to`
+/// below `from` means that the log was rotated in between: all before `to` is the worker's then. None: no such line,
+/// or no such regular file, or it was rotated since the exit.
 pub fn last_line(path: &Path, from: u64, to: u64) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -213,13 +213,30 @@ pub fn last_line(path: &Path, from: u64, to: u64) -> Option<String> {
     let start = from.max(to.saturating_sub(LAST_WORDS_BYTES_MAX));
     let mut words = vec![0; usize::try_from(to - start).ok()?];
     log.read_exact_at(&mut words, start).ok()?;
-    let line = words.rsplit(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
+    let mut lines = words.rsplit(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let line = lines.clone().find(|line| !is_trailer(line)).or_else(|| lines.next())?;
     Some(escape(line, LINE_BYTES_MAX))
+}
+
+/// Whether a line only follows the one that says what is wrong: a stack frame, or the runtime's name, with which bun
+/// and Node.js end the report of an uncaught error.
+fn is_trailer(line: &[u8]) -> bool {
+    [&b"at "[..], b"Bun v", b"Node.js v"].iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_an_error_is_no_last_word() {
+        assert!(
+            [&b"at main (/x.ts:1:7)"[..], b"Bun v1.4.5 (Linux x64)", b"Node.js v20.20.2"]
+                .iter()
+                .all(|line| is_trailer(line))
+        );
+        assert!([&b"error: boom"[..], b"attached", b"Bundle failed"].iter().all(|line| !is_trailer(line)));
+    }
 
     #[test]
     fn copies_are_numbered_after_the_whole_name() {

@@ -35,7 +35,13 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         }
         Invocation::Status { config, json } => {
             let style = Style::of(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-            status::status(&load(&config)?, json, style, operator::wall_clock_ms(), &mut stdout)
+            status::status(
+                &warned(Config::load_for_looking(&config)?),
+                json,
+                style,
+                operator::wall_clock_ms(),
+                &mut stdout,
+            )
         }
         Invocation::Restart { config } => {
             let config = load(&config)?;
@@ -44,20 +50,24 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         }
         Invocation::Logs { config, follow, lines } => {
             let fd = stdout.as_raw_fd();
-            logs::logs(&load(&config)?, lines, follow, (&mut stdout, fd), &mut stderr)
+            let config = warned(Config::load_for_looking(&config)?);
+            logs::logs(&config, lines, follow, (&mut stdout, fd), &mut stderr)
         }
         Invocation::Launchd { config, action } => launchd::run(action, &load(&config)?, &mut stdout),
         Invocation::Version(text) | Invocation::Help(text) => print(&text),
     }
 }
 
-/// The configuration, its warnings said.
 fn load(path: &Path) -> Result<Config, Error> {
-    let Loaded { config, warnings } = Config::load(path)?;
+    Ok(warned(Config::load(path)?))
+}
+
+/// The configuration, its warnings said.
+fn warned(Loaded { config, warnings }: Loaded) -> Config {
     for warning in warnings {
         let _ = writeln!(io::stderr(), "{}: warning: {warning}", cli::PROGRAM);
     }
-    Ok(config)
+    config
 }
 
 fn print(text: &str) -> Result<ExitCode, Error> {

@@ -35,6 +35,7 @@ impl StateDir {
     pub fn open(state_dir: &Path, name: &str) -> Result<StateDir, Error> {
         let path = state_dir.join(name);
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| cannot_use(&path, error))?;
+        ensure_fixed_in(state_dir)?;
         ensure_ours_alone(&path)?;
         Ok(StateDir { path })
     }
@@ -76,6 +77,16 @@ impl StateDir {
 
 fn cannot_use(path: &Path, cause: impl std::fmt::Display) -> Error {
     Error::cannot(ExitCode::Config, format_args!("use the state directory {path:?}"), cause)
+}
+
+/// Whoever may write the directory above could put another in the place of ours, unless it is sticky as /tmp is.
+fn ensure_fixed_in(parent: &Path) -> Result<(), Error> {
+    let mode = fs::metadata(parent).map_err(|error| cannot_use(parent, error))?.mode() & 0o7777;
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        let advice = format_args!("others may write it (mode {mode:04o}); run `chmod go-w` on it");
+        return Err(cannot_use(parent, advice));
+    }
+    Ok(())
 }
 
 fn ensure_ours_alone(path: &Path) -> Result<(), Error> {

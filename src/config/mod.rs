@@ -216,6 +216,26 @@ impl Config {
     }
 
     /// Checks the content of a config file that stands, or would stand, at the absolute path `path`.
+    /// As much of the config at `path` as can be made out, for commands that only look: whatever is wrong with it, the
+    /// supervisor that runs has an older one in force, and is to be seen just then. What is wrong comes as warnings.
+    ///
+    /// # Errors
+    /// The file can't be read or trusted.
+    pub fn load_for_looking(path: &Path) -> Result<Loaded, ConfigError> {
+        let error = match Self::load(path) {
+            Err(error @ ConfigError::Content { .. }) => error,
+            loaded => return loaded,
+        };
+        let absolute = std::path::absolute(path).map_err(|error| cannot_read(path, error))?;
+        let text = std::fs::read_to_string(&absolute).unwrap_or_default();
+        let table = DeTable::parse(&text).or_else(|_| DeTable::parse("")).map_err(|_| error.clone())?;
+        let mut reader = Reader::new(&text, table.get_ref());
+        let home = std::env::var_os("HOME");
+        let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home: home.as_deref() };
+        let (config, _) = meant::config(&mut reader, &absolute, roots);
+        Ok(Loaded { config, warnings: error.to_string().lines().map(str::to_owned).collect() })
+    }
+
     fn from_text(text: &str, path: &Path, home: Option<&OsStr>) -> Result<Loaded, Vec<Problem>> {
         if let Some(offset) = text.find('\0') {
             let message = "this is a NUL, which no text holds; save the file as UTF-8".into();

@@ -37,14 +37,15 @@ pub fn wall_clock_ms() -> u64 {
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A span of time in two units at most: "0.4 s", "42 s", "3 min 20 s", "2 h 3 min", "5 d 3 h".
+/// A span of time in two units at most: "400 ms", "4.2 s", "42 s", "3 min 20 s", "2 h 3 min", "5 d 3 h".
 fn span(ms: u64) -> String {
     let secs = ms / 1000;
     let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
         if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
     };
     match secs {
-        0..10 => format!("{secs}.{} s", ms % 1000 / 100),
+        0 => format!("{ms} ms"),
+        1..10 => format!("{secs}.{} s", ms % 1000 / 100),
         10..60 => format!("{secs} s"),
         60..3600 => two(secs / 60, "min", secs % 60, "s"),
         3600..86400 => two(secs / 3600, "h", secs % 3600 / 60, "min"),
@@ -73,8 +74,8 @@ mod tests {
     #[test]
     fn spans_have_two_units_at_most() {
         for (ms, expected) in [
-            (0, "0.0 s"),
-            (999, "0.9 s"),
+            (0, "0 ms"),
+            (999, "999 ms"),
             (9_999, "9.9 s"),
             (10_000, "10 s"),
             (59_999, "59 s"),

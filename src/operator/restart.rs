@@ -121,7 +121,9 @@ pub(crate) fn pause(duration: Duration) {
 
 fn ready(status: &Status, elapsed_ms: u64) -> String {
     let pid = status.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
-    let problem = status.problem.as_ref().map_or_else(String::new, |problem| format!("; but {problem}"));
+    let problem = status.config_problem.as_ref();
+    let problem =
+        problem.map_or_else(String::new, |problem| format!("; but an older configuration is in force: {problem}"));
     format!("healthy again after {}{pid}, generation {}{problem}", span(elapsed_ms), status.generation)
 }
 
@@ -175,6 +177,10 @@ fn judge(before: &Before, now: &Status) -> Outcome {
         return Outcome::Ready;
     }
     let began_since = now.since_ms > before.since_ms || now.state != before.state;
+    if is(Condition::AwaitingPort) && began_since {
+        let holder = now.port_holder.as_deref().unwrap_or("somebody");
+        return Outcome::Failed(format!("port {} is held by {holder}; the worker starts when it is free", now.address));
+    }
     if is(Condition::BackingOff) && began_since {
         return Outcome::Failed(failure(now) + &next_step(now));
     }
@@ -202,7 +208,9 @@ fn failure(now: &Status) -> String {
 /// What the supervisor will do about it.
 fn next_step(now: &Status) -> String {
     match (&now.next_step, now.next_deadline_ms) {
-        (Some(step), Some(due_ms)) => format!("; it will {step} in {}", span(due_ms.saturating_sub(now.updated_ms))),
+        (Some(step), Some(due_ms)) => {
+            format!("; the supervisor will {step} in {}", span(due_ms.saturating_sub(now.updated_ms)))
+        }
         (_, _) => String::new(),
     }
 }

@@ -132,6 +132,10 @@ pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> Strin
     let mut page = Page { text: String::new(), style };
     page.headline(status, trust, now_ms);
     page.optional("problem", status.problem.clone());
+    page.optional(
+        "config",
+        status.config_problem.as_ref().map(|problem| format!("an older one is in force: {problem}")),
+    );
     page.optional("port held by", status.port_holder.clone());
     page.optional("no secret", listed(&status.absent_secrets));
     page.optional("old secret", listed(&status.stale_secrets));
@@ -208,7 +212,10 @@ fn registration(sync: &Sync, now_ms: u64) -> String {
     let when = ago(sync.at_ms, now_ms);
     match (sync.accepted, sync.failures) {
         (true, _) => format!("accepted, {}, {when}", sync.result),
-        (false, failures) => format!("failing: {}, {when}; {failures} failures in a row", sync.result),
+        (false, failures) => {
+            let times = if failures == 1 { "1 failure".to_owned() } else { format!("{failures} failures in a row") };
+            format!("failing: {}, {when}; {times}", sync.result)
+        }
     }
 }
 

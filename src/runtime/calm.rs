@@ -1,8 +1,8 @@
 //! Keeps a crash loop from filling the disk: what is said over and over is said rarely, with a count.
 //!
-//! Each kind of line has one slot per subject: two logs that can't be opened are two subjects, and their lines in turns
-//! are no news. The first few lines of a slot are let through; from then on the same words come once per pause, and tell
-//! how often they were held back. Other words, or a longer silence, start over.
+//! Each kind of line has one slot per subject: two logs that can't be opened are two subjects, and their lines in
+//! turns are no news. The first few lines of a slot are let through; from then on the same words come once per pause,
+//! and tell how often they were held back. Other words, or a longer silence, start over.
 
 use std::time::{Duration, Instant};
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
+use platform::ExitStatus;
 
 use super::helper::{Command, Graveyard, Helper, Task, base_dir, own_env};
 use super::sources::Source;
@@ -136,8 +137,11 @@ impl Hooks {
         self.graveyard.sweep();
         for mut hook in std::mem::take(&mut self.running) {
             if let Some(done) = hook.helper.proceed() {
-                log::debug!("hook ended: {} event={}", reason_of_exit(done.status), hook.event.name());
-                self.warned = None;
+                if done.status == Some(ExitStatus::Code(0)) {
+                    self.warned = None;
+                } else {
+                    self.warn(hook.event, reason_of_exit(done.status));
+                }
             } else if now >= hook.kill_at {
                 self.graveyard.bury(&mut hook.helper);
                 self.warn(hook.event, format!("it ran longer than {}", secs(HOOK_TIME)));

@@ -89,6 +89,9 @@ pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result
 
 fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
     let opened = match platform::open_log(path) {
+        // In a container these are pipes, which by their name alone can't be opened again or told from a stranger's.
+        Err(_) if path == Path::new("/dev/stdout") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        Err(_) if path == Path::new("/dev/stderr") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| platform::open_log(path))
         }

@@ -38,7 +38,7 @@ fn only_a_newer_worker_that_is_healthy_is_a_success() {
 #[test]
 fn every_step_on_the_way_is_waited_for() {
     let before = before("running");
-    for state in ["draining", "killing", "launching", "leasing-secrets", "clearing-port", "awaiting-port"] {
+    for state in ["draining", "killing", "launching", "leasing-secrets", "clearing-port"] {
         let now = status(state, 3, SINCE_MS + 50);
         assert_eq!(judge(&before, &now), Outcome::Waiting(state.replace('-', " ")));
     }
@@ -54,6 +54,17 @@ fn a_pause_that_began_before_the_signal_is_no_failure() {
 }
 
 #[test]
+fn a_port_that_is_waited_for_is_told_at_once() {
+    let now = Status {
+        address: "127.0.0.1:3111".into(),
+        port_holder: Some("pid 7 (bun, user joe)".into()),
+        ..status("awaiting-port", 3, SINCE_MS + 50)
+    };
+    let reason = "port 127.0.0.1:3111 is held by pid 7 (bun, user joe); the worker starts when it is free";
+    assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
+}
+
+#[test]
 fn a_launch_that_failed_says_why_and_what_comes_next() {
     let now = Status {
         problem: Some("cannot find program \"bun\" in PATH".into()),
@@ -61,7 +72,7 @@ fn a_launch_that_failed_says_why_and_what_comes_next() {
         next_deadline_ms: Some(SINCE_MS + 50 + 2_000),
         ..status("backing-off", 3, SINCE_MS + 50)
     };
-    let reason = "cannot find program \"bun\" in PATH; it will start the worker in 2.0 s";
+    let reason = "cannot find program \"bun\" in PATH; the supervisor will start the worker in 2.0 s";
     assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
 }
 
@@ -75,7 +86,7 @@ fn a_new_worker_that_died_is_told_with_its_last_words() {
         ..Exit::default()
     };
     let now = Status { last_exit: Some(exit), ..status("backing-off", 4, SINCE_MS + 50) };
-    let reason = "the new worker ended after 0.2 s: exit code 1: Error: boom";
+    let reason = "the new worker ended after 250 ms: exit code 1: Error: boom";
     assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
 }
 
