@@ -258,8 +258,9 @@ mod tests {
     fn nothing_that_is_printed_shows_a_value() {
         let secret = Secret::new(b"canary".to_vec());
         let environment = Environment { variables: os(&[("A", "canary")]).into_iter().collect() };
-        let printed = format!("{secret:?} {secret} {environment:?} {environment:#?}");
-        assert!(!printed.contains("canary") && printed.contains("\"A\""), "{printed}");
+        assert_eq!(format!("{secret:?} {secret}"), "Secret(…) …");
+        assert_eq!(format!("{environment:?}"), "{\"A\"}");
+        assert!(!format!("{environment:#?}").contains("canary"));
     }
 
     #[test]

@@ -270,6 +270,28 @@ fn the_status_is_heard_with_the_last_byte_of_the_head() {
 }
 
 #[test]
+fn a_head_has_room_for_one_byte_more_than_its_limit() {
+    let mut exchange = Exchange::new();
+    assert_eq!(exchange.room(), HEAD_BYTES_MAX + 1);
+    let _ = exchange.receive(b"HTTP/1.1 ");
+    assert_eq!(exchange.room(), HEAD_BYTES_MAX - 8);
+}
+
+#[test]
+fn garbage_is_refused_with_the_first_byte_that_shows_it() {
+    let start = b"HTTP/1.1 200 OK\x01";
+    for wrong_at in 0..start.len() {
+        let mut bytes = *start;
+        bytes[wrong_at] = 1;
+        let mut exchange = Exchange::new();
+        for (at, byte) in bytes[..=wrong_at].iter().enumerate() {
+            let expected = if at == wrong_at { Done } else { NeedMore };
+            assert_eq!(exchange.receive(&[*byte]), expected, "byte {at} of {}", shown(&bytes));
+        }
+    }
+}
+
+#[test]
 fn an_empty_piece_is_not_the_end() {
     let mut exchange = Exchange::new();
     assert_eq!(exchange.receive(b""), NeedMore);
