@@ -5,7 +5,7 @@ EXAMPLE := examples/inngest-bun
 INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak setup-cross clean
+.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: ## Measure everything; writes docs/bench
 
 soak: ## Restart and probe ten thousand times (minutes)
 	cargo test --release --test soak -- --ignored --nocapture
+
+fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
+	@sh scripts/fuzz.sh $(TARGETS)
 
 setup-cross: ## Install what freebsd and macos need
 	@sh scripts/cross.sh setup
