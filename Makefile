@@ -5,7 +5,7 @@ EXAMPLE := examples/inngest-bun
 INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz setup-cross clean
+.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz mutants setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ soak: ## Restart and probe ten thousand times (minutes)
 
 fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
 	@sh scripts/fuzz.sh $(TARGETS)
+
+mutants: ## Break the code in small ways and list what no test notices (an hour; needs cargo-mutants)
+	@sh scripts/mutants.sh $(MODULES)
 
 setup-cross: ## Install what freebsd and macos need
 	@sh scripts/cross.sh setup
