@@ -5,7 +5,7 @@ EXAMPLE := examples/inngest-bun
 INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz mutants setup-cross clean
+.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz mutants miri sanitize setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,12 @@ fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rus
 
 mutants: ## Break the code in small ways and list what no test notices (an hour; needs cargo-mutants)
 	@sh scripts/mutants.sh $(MODULES)
+
+miri: ## Run what Miri can run: http, policy, config, env, error (an hour; needs nightly Rust with miri)
+	@sh scripts/nightly.sh miri
+
+sanitize: ## Run the tests of platform and library under the address sanitizer (needs nightly Rust)
+	@sh scripts/nightly.sh sanitize
 
 setup-cross: ## Install what freebsd and macos need
 	@sh scripts/cross.sh setup
