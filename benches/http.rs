@@ -4,47 +4,17 @@
 //! assertion is that a reused exchange allocates nothing. Without `--bench` (which `cargo bench` passes) it runs a
 //! few rounds, as a smoke test.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    hint::black_box,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
-};
+mod counting;
 
+use std::hint::black_box;
+use std::time::Instant;
+
+use counting::allocations;
 use worker_supervisor::http::{Exchange, HEAD_BYTES_MAX, Progress};
 
 const ROUNDS: usize = 2_001;
 const ROUNDS_SMOKE: usize = 11;
 const EXCHANGES_PER_ROUND: usize = 20;
-
-/// The system's allocator, counting what is asked of it.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: each method hands its arguments on to the system's allocator, unchanged, and so keeps the contract as it
-// does.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller vouches for the layout.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` or `realloc` above, and so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as for `dealloc`; the caller vouches for the size.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { ROUNDS_SMOKE };
@@ -71,7 +41,7 @@ fn measure(name: &str, answer: &[u8], piece_bytes: usize, rounds: usize) {
     let mut exchange = Exchange::new();
     run(&mut exchange, answer, piece_bytes);
     let mut nanoseconds = Vec::with_capacity(rounds);
-    let allocations_before = ALLOCATIONS.load(Relaxed);
+    let allocations_before = allocations();
     for _ in 0..rounds {
         let started_at = Instant::now();
         for _ in 0..EXCHANGES_PER_ROUND {
@@ -79,7 +49,7 @@ fn measure(name: &str, answer: &[u8], piece_bytes: usize, rounds: usize) {
         }
         nanoseconds.push(started_at.elapsed().as_nanos() as usize / EXCHANGES_PER_ROUND);
     }
-    let allocations = ALLOCATIONS.load(Relaxed) - allocations_before;
+    let allocations = allocations() - allocations_before;
     nanoseconds.sort_unstable();
     let [low, median, high] = [1, 5, 9].map(|tenths| nanoseconds[rounds * tenths / 10]);
     println!("{name:<44} {median:>9} {low:>9} {high:>9} {allocations:>12}");
