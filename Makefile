@@ -14,7 +14,8 @@ run: ## Build and run the supervisor with a demo worker in the foreground
 	@sh scripts/demo.sh
 
 test: $(INSTALLED) ## Run all tests, against bun and the Inngest SDK too (needs npm)
-	cargo test --workspace --no-fail-fast --lib --bins --examples --tests
+	cargo build --example worker
+	cargo test --workspace --no-fail-fast --lib --bins --tests
 	cargo test --workspace --no-fail-fast --doc
 
 check: fmt lint doc tidy freebsd macos ## Run every check that is not a test of behaviour
@@ -44,20 +45,12 @@ bench: ## Measure everything; writes docs/bench
 	cargo bench --benches
 	cargo bench --bench report
 
-soak: ## Restart and probe ten thousand times (minutes)
-	cargo test --release --test soak -- --ignored --nocapture
-
-fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
-	@sh scripts/fuzz.sh $(TARGETS)
-
-mutants: ## Break the code in small ways and list what no test notices (an hour; needs cargo-mutants)
-	@sh scripts/mutants.sh $(MODULES)
-
-miri: ## Run what Miri can run: http, policy, config, env, error (an hour; needs nightly Rust with miri)
-	@sh scripts/nightly.sh miri
-
-sanitize: ## Run the tests of platform and library under the address sanitizer (needs nightly Rust)
-	@sh scripts/nightly.sh sanitize
+soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
+	cargo build --release --example worker
+	cargo bench --bench soak
+	SIMULATION_SEEDS=1000000 cargo test --release --test simulation
+	cargo build --example worker
+	CHAOS_STEPS=1000 cargo test --test chaos
 
 setup-cross: ## Install what freebsd and macos need
 	@sh scripts/cross.sh setup

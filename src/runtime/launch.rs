@@ -1,26 +1,36 @@
 //! A launch: the worker's environment, its program, its log files, its spawn.
 //!
-//! Everything is made anew for each launch, so that an edit takes effect at the next one and a mended fault is found
-//! mended. An error is one line that says what to mend. Spawning needs no descriptor that is not open already: logs
-//! that can't be opened fall back to /dev/null, which is held open for that.
+//! An edit takes effect at the next launch, and a mended fault is found mended: what was prepared for the last worker
+//! serves the next one only while nothing that it was made from has changed. An error is one line that says what to
+//! mend. Spawning needs no descriptor that is not open already: logs that can't be opened fall back to /dev/null, which
+//! is held open for that.
 
 use std::ffi::{CString, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use platform::Pid;
 
 use crate::config::Config;
 use crate::env::{self, Environment, Secret};
 
+/// A file that has rested so long had no edit that a clock too coarse could hide from its [`Stamp`].
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// What is ready to be spawned.
 pub(super) struct Prepared {
     program: CString,
     args: Vec<CString>,
     env: Vec<CString>,
+    /// The secrets that are part of `env`.
+    secrets: Vec<(String, Secret)>,
+    /// The env file that `env` was made from; `None`: there is one, and it cannot be told apart from its next edit.
+    env_file: Option<Stamp>,
     /// Sentences for the log.
     pub(super) warnings: Vec<String>,
 }
@@ -32,18 +42,59 @@ pub(super) struct Launched {
     pub(super) warnings: Vec<String>,
 }
 
-/// Builds the environment and finds the program.
+/// Which content a file had: another inode, size, time or mode is another content. The default stands for no file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    mode: u32,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Prepared {
+    /// Whether preparing anew would come to the same. Not asked is whether the program is still there: spawning tells.
+    pub(super) fn still_holds(&self, config: &Config, secrets: &[(String, Secret)]) -> bool {
+        self.secrets == secrets && self.env_file.is_some() && self.env_file == stamp(config)
+    }
+}
+
+/// The env file as it is now; `None`: it can't be looked at.
+fn stamp(config: &Config) -> Option<Stamp> {
+    let Some(path) = &config.env_file else { return Some(Stamp::default()) };
+    let metadata = fs::metadata(path).ok()?;
+    Some(Stamp {
+        file: (metadata.dev(), metadata.ino()),
+        size: metadata.size(),
+        mode: metadata.mode(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// The stamp of a file that was not edited a moment ago, by the wall clock.
+fn settled_stamp(config: &Config, wall_ms: u64) -> Option<Stamp> {
+    let stamp = stamp(config)?;
+    let changed_at = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).ok()?);
+    let now = UNIX_EPOCH + Duration::from_millis(wall_ms);
+    now.duration_since(changed_at).is_ok_and(|age| age >= SETTLED).then_some(stamp)
+}
+
+/// Builds the environment and finds the program. `wall_ms` is the wall clock, in milliseconds since 1970.
 ///
 /// # Errors
 /// One line that says what is wrong with the env file, the directory or the program.
 pub(super) fn prepare(
     config: &Config,
     inherited: &[(OsString, OsString)],
-    secrets: &[(String, Secret)],
+    secrets: Vec<(String, Secret)>,
+    wall_ms: u64,
 ) -> Result<Prepared, String> {
-    let secrets = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
+    // Before it is read: an edit in between makes the next launch read it again.
+    let env_file = settled_stamp(config, wall_ms);
+    let named = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
     let (environment, warnings) =
-        Environment::build(inherited.iter().cloned(), config, secrets).map_err(|error| error.to_string())?;
+        Environment::build(inherited.iter().cloned(), config, named).map_err(|error| error.to_string())?;
     let env = environment.to_exec().map_err(|error| error.to_string())?;
     env::ensure_worker_dir(&config.worker_dir).map_err(|error| error.to_string())?;
     let program = env::resolve(&config.command[0], environment.value("PATH"), &config.worker_dir)
@@ -51,7 +102,7 @@ pub(super) fn prepare(
     let program = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
     let args = config.command.iter().map(|arg| CString::new(arg.as_str()));
     let args = args.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    Ok(Prepared { program, args, env, warnings })
+    Ok(Prepared { program, args, env, secrets, env_file, warnings })
 }
 
 /// Spawns the worker with its standard output and error appended to its logs.
@@ -93,7 +144,7 @@ fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
         Err(_) if path == Path::new("/dev/stdout") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
         Err(_) if path == Path::new("/dev/stderr") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| platform::open_log(path))
+            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| platform::open_log(path))
         }
         opened => opened,
     };

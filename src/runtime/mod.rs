@@ -35,6 +35,7 @@ use platform::{Signal, SignalQueue, Signals};
 
 use self::exchange::{Ended, Exchanger, Verdict};
 use self::hooks::{HookEvent, Hooks};
+use self::launch::Prepared;
 use self::logs::Logs;
 use self::narrator::{Narrator, Now, millis};
 use self::port::PortWatch;
@@ -62,6 +63,8 @@ struct Supervisor {
     sync: Exchanger,
     port: PortWatch,
     secrets: Secrets,
+    /// What the live or last worker was spawned from.
+    prepared: Option<Prepared>,
     hooks: Hooks,
     logs: Logs,
     state_dir: StateDir,

@@ -4,13 +4,14 @@
 
 use log::Level;
 
-use super::launch::{self, Prepared};
+use super::launch::{self, Launched, Prepared};
 use super::narrator::Now;
 use super::secrets::Provision;
 use super::words::{self, Line};
 use super::worker::Worker;
 use super::{ExitCode, Supervisor, Told};
 use crate::config::Config;
+use crate::env::Secret;
 use crate::http::{Method, Request};
 use crate::policy::sync::SYNC_TIMEOUT;
 use crate::policy::{Action, Event, Generation, Notice, Owner, StopSignal};
@@ -50,27 +51,35 @@ impl Supervisor {
             // The worker will meet the same error, and may know better than to call it one.
             Err(error) => self.warn("port-check", format!("cannot try port {}: {error}", self.config.address())),
         }
-        let prepared = match self.secrets.provide(self.poll.registry(), now.instant) {
-            Provision::Ready(secrets) => launch::prepare(&self.config, &self.inherited, &secrets),
-            Provision::Failed(reason) => Err(reason),
+        let secrets = match self.secrets.provide(self.poll.registry(), now.instant) {
+            Provision::Ready(secrets) => secrets,
+            Provision::Failed(reason) => return self.launch_failed(generation, reason),
             Provision::Pending => {
                 self.leasing = Some(generation);
                 return Event::LeaseStarted(generation);
             }
         };
-        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
-        match prepared {
-            Ok(prepared) => self.spawn(generation, &prepared, now),
+        self.logs.worker_starts();
+        match self.spawn(secrets, now) {
+            Ok((launched, prepared)) => self.spawned(generation, launched, prepared, now),
             Err(reason) => self.launch_failed(generation, reason),
         }
     }
 
-    fn spawn(&mut self, generation: Generation, prepared: &Prepared, now: Now) -> Event {
-        self.logs.worker_starts();
-        let launched = match launch::spawn(&self.config, prepared, &self.null) {
-            Ok(launched) => launched,
-            Err(reason) => return self.launch_failed(generation, reason),
-        };
+    /// Spawns the worker from what was prepared for the last one, if that still holds and works, or from scratch.
+    fn spawn(&mut self, secrets: Vec<(String, Secret)>, now: Now) -> Result<(Launched, Prepared), String> {
+        if let Some(kept) = self.prepared.take()
+            && kept.still_holds(&self.config, &secrets)
+            && let Ok(launched) = launch::spawn(&self.config, &kept, &self.null)
+        {
+            return Ok((launched, kept));
+        }
+        let prepared = launch::prepare(&self.config, &self.inherited, secrets, now.wall_ms)?;
+        let launched = launch::spawn(&self.config, &prepared, &self.null)?;
+        Ok((launched, prepared))
+    }
+
+    fn spawned(&mut self, generation: Generation, launched: Launched, prepared: Prepared, now: Now) -> Event {
         let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid);
         self.narrator.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
@@ -85,6 +94,8 @@ impl Supervisor {
             let text = format!("cannot watch the worker's exit: {error}; relying on SIGCHLD and health checks");
             self.warn("bell", text);
         }
+        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
+        self.prepared = Some(prepared);
         Event::Spawned(generation)
     }
 
@@ -180,6 +191,7 @@ impl Supervisor {
             config.name.clone_from(&self.config.name);
             config.state_dir.clone_from(&self.config.state_dir);
         }
+        self.prepared = None;
         self.machine.reconfigure(config.settings());
         (self.probe, self.sync) = exchangers(&config);
         self.secrets.reconfigure(&config);

@@ -127,6 +127,7 @@ fn supervisor(
     let (probe, sync) = exchangers(&config);
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
+        prepared: None,
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
         poll,
