@@ -80,7 +80,7 @@ impl Supervisor {
     }
 
     fn spawned(&mut self, generation: Generation, launched: Launched, prepared: Prepared, now: Now) -> Event {
-        let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid);
+        let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid, now.instant);
         self.narrator.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
         // Before anything else: until then, a supervisor that is killed leaves a worker that is known by its port only.

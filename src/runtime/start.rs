@@ -110,7 +110,7 @@ fn supervisor(
     state_dir: StateDir,
 ) -> Result<Supervisor, Error> {
     let now = read_clock();
-    let adopted = adopt(&state_dir, &poll);
+    let adopted = adopt(&state_dir, &poll, now.instant);
     let mut narrator = Narrator::new(&config, state_dir.path().to_owned(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
@@ -157,9 +157,9 @@ fn supervisor(
 }
 
 /// The recorded worker of an earlier supervisor, if it still runs. A record that names anybody else harms nobody.
-fn adopt(state_dir: &StateDir, poll: &Poll) -> Option<Worker> {
+fn adopt(state_dir: &StateDir, poll: &Poll, now: Instant) -> Option<Worker> {
     let adopted = WorkerRecord::read(state_dir).and_then(|recorded| match recorded {
-        Some(recorded) => Worker::adopted(poll.registry(), &recorded),
+        Some(recorded) => Worker::adopted(poll.registry(), &recorded, now),
         None => Ok(None),
     });
     adopted.unwrap_or_else(|error| {

@@ -68,24 +68,47 @@ pub(super) struct Departure {
 impl Worker {
     /// A worker that was just spawned. Without a bell (no descriptor, or the system refuses) SIGCHLD and the health
     /// ticks have to do; the error says why.
-    pub(super) fn spawned(registry: &Registry, generation: Generation, pid: Pid) -> (Self, Option<io::Error>) {
+    pub(super) fn spawned(
+        registry: &Registry,
+        generation: Generation,
+        pid: Pid,
+        now: Instant,
+    ) -> (Self, Option<io::Error>) {
         let (bell, error) = match hang_bell(registry, pid) {
             Ok(bell) => (Some(bell), None),
             Err(error) => (None, Some(error)),
         };
-        (Self { generation, pid, kin: Kin::Child, bell, retry: None }, error)
+        (Self { generation, pid, kin: Kin::Child, bell, retry: None }.listening(now), error)
     }
 
     /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity. Never this process
     /// or one that it descends from, whatever the record says.
-    pub(super) fn adopted(registry: &Registry, recorded: &Identity) -> io::Result<Option<Self>> {
+    pub(super) fn adopted(registry: &Registry, recorded: &Identity, now: Instant) -> io::Result<Option<Self>> {
         let Some(pinned) = Pinned::open(recorded.pid)? else { return Ok(None) };
         if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {
             return Ok(None);
         }
         let bell = hang_bell(registry, recorded.pid).ok();
         let generation = Generation::ADOPTED;
-        Ok(Some(Self { generation, pid: recorded.pid, kin: Kin::Adopted(pinned), bell, retry: None }))
+        Ok(Some(Self { generation, pid: recorded.pid, kin: Kin::Adopted(pinned), bell, retry: None }.listening(now)))
+    }
+
+    /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
+    /// stays silent (EV_ADD fails with ESRCH from the moment that an exit begins; XNU, kern_event.c).
+    fn listening(mut self, now: Instant) -> Self {
+        if self.is_exit_expected() {
+            self.retry = Some(Retry { at: now, attempt: 0 });
+        }
+        self
+    }
+
+    /// Whether the exit was announced, or is one that nothing would announce: no SIGCHLD comes for another's child.
+    fn is_exit_expected(&mut self) -> bool {
+        match (&mut self.bell, &self.kin) {
+            (Some(bell), _) => bell.has_rung(),
+            (None, Kin::Adopted(_)) => true,
+            (None, Kin::Child | Kin::Reaped(_)) => false,
+        }
     }
 
     /// Its pid.
@@ -106,7 +129,7 @@ impl Worker {
     /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
     /// worker is to be dropped.
     pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
-        let rang = self.bell.as_mut().is_some_and(ExitBell::has_rung);
+        let is_expected = self.is_exit_expected();
         let gone = match &self.kin {
             Kin::Child => child::reap(self.pid),
             Kin::Adopted(pinned) if pinned.is_alive() => None,
@@ -122,7 +145,7 @@ impl Worker {
             }
             Some(_) => None,
             None => {
-                if rang && self.retry.is_none_or(|retry| now >= retry.at) {
+                if is_expected && self.retry.is_none_or(|retry| now >= retry.at) {
                     self.schedule_retry(now);
                 }
                 None
