@@ -53,6 +53,7 @@ enum Kin {
 #[derive(Clone, Copy)]
 struct Retry {
     at: Instant,
+    /// 0 for the first, and counted on after the pauses have reached their longest.
     attempt: usize,
 }
 
@@ -207,8 +208,9 @@ impl Worker {
     }
 
     fn schedule_retry(&mut self, now: Instant) {
-        let attempt = self.retry.map_or(0, |retry| retry.attempt + 1).min(REAP_PAUSES.len() - 1);
-        self.retry = Some(Retry { at: now + REAP_PAUSES[attempt], attempt });
+        let attempt = self.retry.map_or(0, |retry| retry.attempt.saturating_add(1));
+        let pause = REAP_PAUSES[attempt.min(REAP_PAUSES.len() - 1)];
+        self.retry = Some(Retry { at: now + pause, attempt });
     }
 }
 
@@ -225,4 +227,29 @@ fn hang_bell(registry: &Registry, pid: Pid) -> io::Result<Bell> {
     let bell = Bell::hang(pid)?;
     registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Bell.token(), Interest::READABLE)?;
     Ok(bell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_group_that_never_goes_holds_up_the_next_worker_for_a_quarter_of_a_second_only() {
+        // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
+        let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let pid = Pid::new(rest.id().cast_signed()).unwrap();
+        let mut worker = Worker { generation: Generation::FIRST, pid, kin: Kin::Reaped(None), bell: None, retry: None };
+        let start = Instant::now();
+        worker.schedule_retry(start);
+        let mut departed_at = None;
+        while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))
+        {
+            departed_at = worker.look(at).map(|_| at);
+        }
+        rest.kill().unwrap();
+        rest.wait().unwrap();
+        assert_eq!(departed_at, Some(start + Duration::from_millis(238)));
+    }
 }
