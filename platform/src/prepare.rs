@@ -109,7 +109,7 @@ fn mark_inherited() -> io::Result<()> {
     crate::linux::close_on_exec_from(FIRST_INHERITED_FD)
 }
 
-/// Up to the soft limit that the parent left, or as far as is sensible to look.
+/// As far as is sensible to look: descriptors above a limit that was lowered later are still there.
 #[cfg(not(target_os = "linux"))]
 fn mark_inherited() -> io::Result<()> {
     for fd in FIRST_INHERITED_FD..INHERITED_FD_MAX {
