@@ -20,6 +20,8 @@ const NAMED_MAX: usize = 4;
 /// Who was found on the port, until it is free.
 #[derive(Default)]
 pub(super) struct PortWatch {
+    /// The address that all of it is about; a reload may bring another.
+    address: Option<SocketAddr>,
     asked: Vec<Pinned>,
     found: Vec<Pinned>,
     names: Option<String>,
@@ -33,6 +35,10 @@ impl PortWatch {
     /// The port cannot be tried: the address is not this machine's, or the port needs a privilege. The worker will meet
     /// the same error and say so; that is not this function's to judge.
     pub(super) fn check(&mut self, address: SocketAddr) -> io::Result<Option<Holders>> {
+        if self.address != Some(address) {
+            // Whoever held another address is in nobody's way any more.
+            *self = Self { address: Some(address), ..Self::default() };
+        }
         if platform::port_is_free(address)? {
             *self = Self::default();
             return Ok(None);
@@ -131,4 +137,25 @@ fn describe_unseen(address: SocketAddr) -> Option<String> {
 fn describe_one(pid: Pid) -> String {
     let info = platform::describe(pid);
     format!("pid {pid} ({}, user {})", escape(&info.program, PROGRAM_BYTES_MAX), escape(&info.user, PROGRAM_BYTES_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn holders_of_an_earlier_address_are_not_pressed_for_another() {
+        let mut elsewhere = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pinned = Pinned::open(Pid::new(elsewhere.id().cast_signed()).unwrap()).unwrap().unwrap();
+        let before = "127.0.0.1:1".parse().ok();
+        let mut port = PortWatch { address: before, asked: vec![pinned], ..PortWatch::default() };
+        let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+        let found = port.check(ours.local_addr().unwrap()).unwrap();
+        elsewhere.kill().unwrap();
+        elsewhere.wait().unwrap();
+        assert_ne!(found, Some(Holders::Asked));
+        assert!(port.asked.is_empty());
+    }
 }
