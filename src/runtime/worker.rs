@@ -236,6 +236,21 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
+    fn an_adopted_worker_without_a_bell_is_looked_at_now_and_then() {
+        let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let pid = Pid::new(adopted.id().cast_signed()).unwrap();
+        let kin = Kin::Adopted(Pinned::open(pid).unwrap().unwrap());
+        let mut worker = Worker { generation: Generation::ADOPTED, pid, kin, bell: None, retry: None };
+        let now = Instant::now();
+        assert_eq!(worker.look(now), None);
+        let next = worker.deadline();
+        adopted.kill().unwrap();
+        adopted.wait().unwrap();
+        assert_eq!(next, Some(now + REAP_PAUSES[0]));
+        assert_eq!(worker.look(now).map(|departure| departure.pid), Some(pid));
+    }
+
+    #[test]
     fn a_group_that_never_goes_holds_up_the_next_worker_for_a_quarter_of_a_second_only() {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
