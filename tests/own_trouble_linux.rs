@@ -191,6 +191,17 @@ fn reader_of_the_own_log_that_goes_away_is_ignored() {
 }
 
 #[test]
+fn reader_of_the_own_log_that_sleeps_holds_nothing_up() {
+    let scene = Scene::new().set("stable_secs", 0);
+    nix::unistd::mkfifo(&scene.file("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    // As much as a pipe holds, so that there is no room for a single line. Descriptor 3 is the reader.
+    let script = "exec 3<>\"$HOME/pipe\"; head -c 65536 /dev/zero >&3; exec \"$0\" \"$@\" 2>&3";
+    let supervisor = scene.start_with(&mut below(&scene, "sh", &["-c", script]));
+    scene.wait_for_events("listen", 1);
+    assert_works(&scene, &supervisor);
+}
+
+#[test]
 fn full_disk_keeps_neither_the_supervisor_nor_the_worker_from_running() {
     let scene = Scene::new().set("stable_secs", 0);
     let state = scene.file("state/worker");

@@ -4,7 +4,7 @@
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -96,6 +96,17 @@ fn kind_of(file_type: FileType) -> Option<&'static str> {
     }
 }
 
+/// Whether a descriptor takes some hundred bytes now without making the writer wait: no pipe is full behind it, no
+/// terminal stopped by ^S. True also where writing fails at once, and for files, which never make one wait.
+///
+/// A pipe that poll(2) calls writable takes PIPE_BUF bytes: 4,096 on Linux, 512 elsewhere (POSIX). Making it
+/// non-blocking instead would make it so for everybody who shares it.
+pub fn takes_output(fd: &impl AsFd) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `poll` is one live pollfd, and with a timeout of 0 the call returns at once.
+    unsafe { libc::poll(&raw mut poll, 1, 0) != 0 }
+}
+
 /// A pipe to or from another process; both ends are close-on-exec.
 #[derive(Debug)]
 pub struct Pipe {
@@ -133,7 +144,6 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// XNU has no pipe2. Nothing is spawned between the two steps, and spawn closes what is not named anyway.
 #[cfg(target_os = "macos")]
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    use std::os::fd::AsRawFd;
     let (read, write) = nix::unistd::pipe()?;
     crate::prepare::close_on_exec(read.as_raw_fd());
     crate::prepare::close_on_exec(write.as_raw_fd());
@@ -152,4 +162,21 @@ fn set_status(fd: &impl AsFd, change: impl FnOnce(OFlag) -> OFlag) -> io::Result
     let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(fd.as_fd(), FcntlArg::F_SETFL(change(flags)))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_full_pipe_takes_no_output_and_one_without_a_reader_fails_instead() {
+        let Pipe { ours: reader, theirs: writer } = pipe_from_helper().expect("a pipe");
+        let mut writer = File::from(writer);
+        while takes_output(&writer) {
+            writer.write_all(&[b'x'; 512]).expect("room for PIPE_BUF bytes");
+        }
+        drop(reader);
+        assert!(takes_output(&writer));
+    }
 }
