@@ -4,7 +4,7 @@ mod operator_support;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -74,10 +74,61 @@ fn a_long_log_takes_several_steps_and_nothing_written_between_them_is_lost() {
         writer.write_all(line.as_bytes()).expect("written");
         written.extend_from_slice(line.as_bytes());
     }
-    // A clone has it all at once.
-    assert!(steps >= 5 || cfg!(target_os = "macos"), "{steps}");
+    // 4 MiB each, and one to end it. A clone has it all at once.
+    assert!((5..=7).contains(&steps) || cfg!(target_os = "macos"), "{steps}");
     assert!(fs::read(dir.join("a.log.1")).expect("read") == written);
     assert_eq!(text(&log), "");
+}
+
+#[test]
+fn a_short_log_takes_one_step() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(&log, vec![b'x'; 64 * 1024]).expect("written");
+    assert_eq!(rotate(&log, 1), 1);
+}
+
+#[test]
+fn a_writer_that_outruns_the_copy_by_64_mib_loses_what_is_left() {
+    const MIB: u64 = 1024 * 1024;
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    let writer = append(&log);
+    writer.set_len(4 * MIB).expect("a hole costs no disk");
+    let mut rotation = Rotation::start(&log, 0, 1).expect("no error").expect("long enough");
+    let mut size = 4 * MIB;
+    let steps = (1..STEPS_MAX).find(|_| {
+        size += 8 * MIB;
+        writer.set_len(size).expect("a hole costs no disk");
+        rotation.step().expect("a step")
+    });
+    // Each copies 4 MiB, until more than 64 MiB beyond the first 4 are copied. A clone has those at once.
+    assert!(steps == Some(19) || cfg!(target_os = "macos"), "{steps:?}");
+    let copied = fs::metadata(dir.join("a.log.1")).expect("a copy").len();
+    assert_eq!((rotation.skipped(), text(&log)), (size - copied, String::new()));
+    assert!(copied > 68 * MIB && rotation.skipped() > 8 * MIB, "{copied}");
+}
+
+#[test]
+fn a_log_that_cannot_be_looked_at_is_an_error() {
+    let dir = Dir::new();
+    fs::write(dir.join("file"), "no directory").expect("written");
+    assert!(Rotation::start(&dir.join("file/a.log"), 0, 1).is_err());
+}
+
+#[test]
+fn a_log_of_another_user_is_left_alone() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a file that is another user's");
+        return;
+    }
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(&log, "theirs").expect("written");
+    chown(&log, Some(12_345), None).expect("root may give it away");
+    let refused = Rotation::start(&log, 0, 1).expect_err("it is not ours");
+    assert!(refused.to_string().contains("12345"), "{refused}");
+    assert_eq!(dir.names(), ["a.log"]);
 }
 
 #[test]

@@ -145,6 +145,15 @@ fn every_kind_of_failed_start_climbs_the_same_ladder() {
 }
 
 #[test]
+fn an_answer_in_a_start_puts_off_the_next_probe() {
+    for outcome in [WELL, ProbeOutcome::Answered(500), ProbeOutcome::Failed] {
+        let mut scene = Scene::starting(settings());
+        scene.probed(outcome);
+        assert_eq!(scene.machine.next_deadline(), Some(scene.now + millis(5)), "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_worker_not_healthy_in_time_is_drained_and_counts_as_a_failed_start() {
     let mut scene = Scene::starting(settings());
     scene.probed(ProbeOutcome::Answered(500));

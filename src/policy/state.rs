@@ -146,3 +146,25 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_status_file_stay_as_they_are() {
+        let conditions = [
+            (Condition::Launching, "launching"),
+            (Condition::Leasing, "leasing-secrets"),
+            (Condition::ClearingPort, "clearing-port"),
+            (Condition::AwaitingPort, "awaiting-port"),
+            (Condition::BackingOff, "backing-off"),
+            (Condition::Starting, "starting"),
+            (Condition::Running, "running"),
+            (Condition::Draining, "draining"),
+            (Condition::Killing, "killing"),
+            (Condition::Stopped, "stopped"),
+        ];
+        assert_eq!(conditions.map(|(condition, _)| condition.word()), conditions.map(|(_, word)| word));
+    }
+}

@@ -256,3 +256,20 @@ impl IntoIterator for Actions {
 pub(super) fn earlier(one: Instant, other: Option<Instant>) -> Instant {
     other.map_or(one, |other| one.min(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_are_counted_from_the_adopted_one() {
+        let generations = [Generation::ADOPTED, Generation::FIRST, Generation::FIRST.next()];
+        assert_eq!(generations.map(Generation::number), [0, 1, 2]);
+    }
+
+    #[test]
+    fn only_no_actions_are_empty() {
+        assert!(Actions::NONE.is_empty());
+        assert!(!Actions::of([Action::Reload]).is_empty());
+    }
+}
