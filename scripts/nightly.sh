@@ -2,7 +2,7 @@
 # Runs tests under the checkers that only a nightly compiler has.
 #
 #   nightly.sh miri        interprets the pure code and looks for undefined behaviour
-#   nightly.sh sanitize    the tests of platform and library with the address sanitizer, leaks included
+#   nightly.sh sanitize    the tests of platform and library with the address sanitizer; the library's for leaks too
 #
 # NIGHTLY names the toolchain (nightly). Each builds into a directory of its own.
 set -eu
@@ -22,7 +22,8 @@ sanitize)
     # A target is named so that build scripts and macros are built without it.
     host=$(rustc "$toolchain" -vV | sed -n 's/^host: //p')
     export RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR="$PWD/target/sanitize"
-    cargo "$toolchain" test --target "$host" --package worker-supervisor-platform
+    # No search for leaks here: it needs a descriptor, and one of these tests ends without any to be had.
+    ASAN_OPTIONS=detect_leaks=0 cargo "$toolchain" test --target "$host" --package worker-supervisor-platform
     cargo "$toolchain" test --target "$host" --lib
     ;;
 *)
