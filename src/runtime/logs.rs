@@ -5,10 +5,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::logfile::{self, Rotation};
+
+/// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
+/// disk has cost all of its writing.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// Both logs of one configuration.
 pub(super) struct Logs {
@@ -19,6 +23,8 @@ pub(super) struct Logs {
     /// Rotations under way, since when.
     rotating: Vec<Rotation>,
     step_at: Option<Instant>,
+    /// The logs whose rotation has failed, and when it is tried again.
+    failed: Vec<(PathBuf, Instant)>,
     /// Where the live worker's part of the standard error log begins.
     stderr_from: u64,
 }
@@ -39,6 +45,7 @@ impl Logs {
             keep: config.log_keep,
             rotating: Vec::new(),
             step_at: None,
+            failed: Vec::new(),
             stderr_from: 0,
         }
     }
@@ -64,18 +71,25 @@ impl Logs {
         logfile::last_line(&self.stderr, output.from, output.to)
     }
 
-    /// Begins to rotate what has grown too large. Returns what went wrong, in words.
+    /// Begins to rotate what has grown too large, unless that has just failed. Returns what went wrong, in words.
     pub(super) fn look(&mut self, now: Instant) -> Vec<String> {
         let Some(bytes_max) = self.bytes_max else { return Vec::new() };
         if !self.rotating.is_empty() {
             return Vec::new();
         }
+        self.failed.retain(|(_, retry_at)| now < *retry_at);
         let mut problems = Vec::new();
         let stderr = (self.stderr != self.stdout).then_some(&self.stderr);
         for path in std::iter::once(&self.stdout).chain(stderr) {
+            if self.failed.iter().any(|(failed, _)| failed == path) {
+                continue;
+            }
             match Rotation::start(path, bytes_max, self.keep) {
                 Ok(rotation) => self.rotating.extend(rotation),
-                Err(error) => problems.push(format!("cannot rotate {path:?}: {error}; it goes on growing")),
+                Err(error) => {
+                    problems.push(format!("cannot rotate {path:?}: {error}; it goes on growing"));
+                    self.failed.push((path.clone(), now + RETRY_PAUSE));
+                }
             }
         }
         self.step_at = (!self.rotating.is_empty()).then_some(now);
@@ -83,12 +97,13 @@ impl Logs {
     }
 
     /// Goes on with the rotations under way. Returns what went wrong, in words.
-    pub(super) fn step(&mut self) -> Vec<String> {
+    pub(super) fn step(&mut self, now: Instant) -> Vec<String> {
         let mut problems = Vec::new();
         self.rotating.retain_mut(|rotation| match rotation.step() {
             Ok(is_done) => !is_done,
             Err(error) => {
                 problems.push(format!("cannot rotate {:?}: {error}; it goes on growing", rotation.path()));
+                self.failed.push((rotation.path().to_owned(), now + RETRY_PAUSE));
                 false
             }
         });
@@ -134,6 +149,30 @@ mod tests {
         assert_eq!(logs.last_line(&silent), None);
         assert_eq!(logs.last_line(&output).as_deref(), Some("of this one"));
         assert_eq!(logs.last_line(&logs.output_of_worker()).as_deref(), Some("of the next one"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn rotation_that_failed_is_tried_again_after_a_pause_only() {
+        let dir = std::env::temp_dir().join(format!("ws-rotating-{}", std::process::id()));
+        // Nothing can be renamed to a directory that holds something.
+        fs::create_dir_all(dir.join("worker.err.1/x")).unwrap();
+        fs::write(dir.join("worker.err"), "long enough").unwrap();
+        let path = dir.join("worker.toml");
+        let toml =
+            "command = [\"a\"]\nport = 1\nlog_stdout = \"worker.err\"\nlog_stderr = \"worker.err\"\nlog_keep = 1\n";
+        fs::write(&path, toml).unwrap();
+        let config = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config;
+        let mut logs = Logs { bytes_max: Some(1), ..Logs::new(&config) };
+        let now = Instant::now();
+        let mut begins = |at| {
+            assert_eq!(logs.look(at), Vec::<String>::new());
+            let begun = logs.deadline().is_some();
+            assert_eq!(logs.step(at).len(), usize::from(begun));
+            begun
+        };
+        let just_before = RETRY_PAUSE - Duration::from_millis(1);
+        assert_eq!([now, now, now + just_before, now + RETRY_PAUSE].map(&mut begins), [true, false, false, true]);
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -325,7 +325,7 @@ impl Supervisor {
     }
 
     fn rotate_logs(&mut self, now: Now) {
-        for problem in self.logs.step() {
+        for problem in self.logs.step(now.instant) {
             self.narrator.warn("log-rotation", problem, now);
         }
     }
