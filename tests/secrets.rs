@@ -139,6 +139,7 @@ fn missing_required_secret_keeps_the_worker_from_starting_until_it_is_there() {
     }
     let problem = in_status(&scene, "problem");
     assert!(problem.as_str().is_some_and(|problem| problem.contains("V_TOKEN")), "{problem}");
+    assert_eq!(in_status(&scene, "absent_secrets"), serde_json::json!(["V_TOKEN"]));
     assert_eq!(scene.report().starts().len(), 0);
     store(&scene, "token", "at last\n");
     supervisor.wait_ready();

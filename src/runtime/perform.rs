@@ -100,6 +100,7 @@ impl Supervisor {
     }
 
     fn launch_failed(&mut self, generation: Generation, reason: String) -> Event {
+        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
         self.narrator.saw_launch_error(reason);
         Event::LaunchFailed(generation)
     }
