@@ -158,6 +158,18 @@ fn a_rotation_that_fails_or_is_given_up_leaves_the_log_and_no_litter() {
 }
 
 #[test]
+fn an_older_copy_that_cannot_make_room_is_an_error_and_stays() {
+    let dir = Dir::new();
+    let log = dir.join("a.log");
+    fs::write(&log, "new").expect("written");
+    fs::write(dir.join("a.log.1"), "old").expect("written");
+    fs::create_dir(dir.join("a.log.2")).expect("something in the way");
+    let mut rotation = Rotation::start(&log, 0, 2).expect("no error").expect("long enough");
+    rotation.step().expect_err("a directory is in the way");
+    assert_eq!((text(&log), text(&dir.join("a.log.1"))), ("new".to_owned(), "old".to_owned()));
+}
+
+#[test]
 fn no_link_is_followed_where_a_copy_goes() {
     let dir = Dir::new();
     let log = dir.join("a.log");
