@@ -76,8 +76,14 @@ impl Found {
             Error::cannot(ExitCode::Internal, format_args!("examine the lock {:?}", dir.lock_path()), error)
         })?;
         let mut file = Status::read(dir.path());
-        if let (Held::By(holder), Ok(Some(status))) = (&held, &file)
-            && status.supervisor_pid != holder.pid
+        let is_from_holder = |status: &Status| match &held {
+            Held::By(holder) => status.supervisor_pid == holder.pid,
+            // The holder could not be named, as on a full disk: at least the writer has to be alive.
+            Held::Unknown => is_alive(status.supervisor_pid),
+            Held::Free => true,
+        };
+        if let Ok(Some(status)) = &file
+            && !is_from_holder(status)
         {
             // A supervisor that has only just begun has written nothing yet: this is the last one's.
             file = Ok(None);
@@ -119,6 +125,11 @@ fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
         if status.state == Condition::Starting.word() { status.since_ms.saturating_add(startup_ms) } else { 0 };
     let due_ms = after_probes.max(status.next_deadline_ms.unwrap_or(0)).max(after_start);
     now_ms > due_ms.saturating_add(SLACK_MS)
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(platform::Pid::new);
+    pid.is_some_and(|pid| platform::identify(pid).is_ok_and(|found| found.is_some()))
 }
 
 fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {

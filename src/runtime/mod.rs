@@ -27,7 +27,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::warn;
 use mio::{Events, Poll};
@@ -50,6 +50,10 @@ use crate::state_dir::{StateDir, WorkerRecord};
 
 /// How many events one poll may return; the rest come with the next.
 const EVENTS_MAX: usize = 32;
+
+/// How many signals one turn reads. Equal ones merge in the queue, so that more come in a storm only; they are read in
+/// the next turn, and the rest of this one is not put off.
+const SIGNALS_MAX: usize = 64;
 
 /// Everything that one supervisor holds.
 struct Supervisor {
@@ -79,6 +83,8 @@ struct Supervisor {
     replies: VecDeque<Event>,
     /// The launch that leases are under way for.
     leasing: Option<Generation>,
+    /// Whether signals were left for the next turn.
+    has_more_signals: bool,
     /// Whether to look at the worker in the next turn even if nothing rings.
     is_sweep_due: bool,
     /// Whether the worker record is out of date.
@@ -122,13 +128,18 @@ impl Supervisor {
     }
 
     fn wait(&mut self, events: &mut Events) -> Result<Ready, Error> {
-        let timeout = self.next_deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let has_more_signals = std::mem::take(&mut self.has_more_signals);
+        let timeout = if has_more_signals {
+            Some(Duration::ZERO)
+        } else {
+            self.next_deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        };
         match self.poll.poll(events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Error::cannot(ExitCode::Internal, "wait for events", error)),
         }
-        let mut ready = Ready::default();
+        let mut ready = Ready { signals: has_more_signals, ..Ready::default() };
         for event in events.iter() {
             match Source::of(event.token()) {
                 Source::Signals => ready.signals = true,
@@ -185,7 +196,7 @@ impl Supervisor {
 
     fn take_signals(&mut self) -> TakenSignals {
         let mut taken = TakenSignals::default();
-        loop {
+        for _ in 0..SIGNALS_MAX {
             match self.signals.next() {
                 Ok(Some(signal)) => taken.add(signal),
                 Ok(None) => return taken,
@@ -195,6 +206,8 @@ impl Supervisor {
                 }
             }
         }
+        self.has_more_signals = true;
+        taken
     }
 
     fn look_at_worker(&mut self, now: Now) {

@@ -144,6 +144,7 @@ fn supervisor(
         told: Vec::new(),
         replies: std::collections::VecDeque::new(),
         leasing: None,
+        has_more_signals: false,
         is_sweep_due: false,
         is_record_stale: false,
         is_status_stale: true,
