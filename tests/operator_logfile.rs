@@ -270,6 +270,8 @@ fn last_words_are_the_last_line_of_the_worker() {
         ("old\nnew\nfrom the next worker\n", 4, 8, Some("new")),
         ("one\ntwo\n\n  \n", 0, 12, Some("two")),
         ("a\x1b[31mb\r\n", 0, 9, Some("a\\x1b[31mb")),
+        ("error: boom\n    at f (/x.ts:1:7)\nBun v1.4.5\n", 0, 44, Some("error: boom")),
+        ("Node.js v20.20.2\n\nBun v1.4.5\n", 0, 29, Some("Bun v1.4.5")),
         ("rotated since the spawn\n", 1000, 24, Some("rotated since the spawn")),
         ("rotated since the exit\n", 1000, 2000, None),
     ] {
