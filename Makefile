@@ -52,6 +52,18 @@ soak: ## Restart and probe ten thousand times, a million policy lives, a thousan
 	cargo build --example worker
 	CHAOS_STEPS=1000 cargo test --test chaos
 
+fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
+	@sh scripts/fuzz.sh $(TARGETS)
+
+mutants: ## Break the code in small ways and list what no test notices (hours; needs cargo-mutants)
+	@sh scripts/mutants.sh $(MODULES)
+
+miri: ## Run what Miri can run: http, policy, config, dotenv, error (needs nightly Rust with miri)
+	@sh scripts/nightly.sh miri
+
+sanitize: ## Run the tests of platform and library under the address sanitizer (needs nightly Rust)
+	@sh scripts/nightly.sh sanitize
+
 setup-cross: ## Install what freebsd and macos need
 	@sh scripts/cross.sh setup
 
