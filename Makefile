@@ -42,7 +42,7 @@ macos: ## Build the release binary for Apple silicon and check its size (needs s
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: ## Measure everything; writes docs/bench
-	cargo bench --benches
+	cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
 	cargo bench --bench report
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)

@@ -9,8 +9,7 @@ mod support;
 use std::time::Duration;
 
 use support::{
-    Contender, Figure, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, peers, product,
-    rounds,
+    Contender, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, peers, product, rounds,
 };
 
 const ROUNDS: usize = 60;
@@ -32,7 +31,7 @@ struct Times {
 
 fn main() {
     let mut results = Results::new("stop");
-    // The bare loop can start, but not stop: it is killed, and its worker after it.
+    // The bare loop can start, but not stop.
     let mut recipes = vec![bare_vfork(), product()];
     recipes.extend(if is_earnest() { peers() } else { Vec::new() });
     let times = |recipe| Times { recipe, starts: Vec::new(), stops: Vec::new() };
@@ -42,22 +41,28 @@ fn main() {
         let mut running: Vec<(&mut Times, Contender)> = of_round.map(Times::start).collect();
         for (times, contender) in &mut running {
             contender.wait_age(THROTTLE);
-            times.stops.push(contender.stop());
+            if !times.recipe.leaves_worker {
+                times.stops.push(contender.stop());
+            }
         }
     }
-    for (what, of) in [(START, (|times| &times.starts) as fn(&Times) -> &Vec<Duration>), (STOP, |times| &times.stops)] {
-        let floor = Summary::of_times(of(&all[0]));
-        for times in &all {
-            let Recipe { name, note, .. } = times.recipe;
-            let figure: &mut Figure = results.add("Start and stop", name, what, Summary::of_times(of(times)));
-            figure.against(floor);
-            figure.note = note.to_owned();
-        }
-    }
+    add(&mut results, "Start (ratio to the bare loop)", START, &all, |times| &times.starts);
+    add(&mut results, "Stop (ratio to worker-supervisor)", STOP, &all[1..], |times| &times.stops);
     for name in absent_peers() {
         results.remark(format!("{name}: not installed, not measured"));
     }
     results.finish();
+}
+
+/// Adds a table, measured against its first row.
+fn add(results: &mut Results, table: &str, what: &str, all: &[Times], of: fn(&Times) -> &Vec<Duration>) {
+    let floor = Summary::of_times(of(&all[0]));
+    for times in all {
+        let Recipe { name, note, .. } = times.recipe;
+        let figure = results.add(table, name, what, Summary::of_times(of(times)));
+        figure.against(floor);
+        figure.note = note.to_owned();
+    }
 }
 
 impl Times {

@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::Summary;
+use super::page::plain;
 
 const SIZE_OF_BAR: u32 = 34;
 const WIDTH: u32 = 860;
@@ -22,13 +23,13 @@ pub(crate) fn draw(
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let (shortest, longest) = (bars.iter().map(|bar| bar.1.low), bars.iter().map(|bar| bar.1.high));
-    let (from, to) = (shortest.fold(f64::MAX, f64::min) / 2.0, longest.fold(0.0, f64::max) * 4.0);
+    let (from, to) = (shortest.fold(f64::MAX, f64::min) / 2.0, longest.fold(0.0, f64::max) * 16.0);
     let mut chart = ChartBuilder::on(&root)
         .caption(caption, ("sans-serif", 17))
         .margin(12)
         .x_label_area_size(38)
         .y_label_area_size(190)
-        .build_cartesian_2d((from..to).log_scale(), (0..bars.len()).into_segmented())?;
+        .build_cartesian_2d((from..to).log_scale(), (0..bars.len() - 1).into_segmented())?;
     // Segments count from below; the first bar is to be on top.
     let name = |at: usize| bars.get(bars.len() - 1 - at).map_or(String::new(), |bar| bar.0.clone());
     chart
@@ -56,7 +57,7 @@ pub(crate) fn draw(
         let half =
             PathElement::new([(summary.low, middle.clone()), (summary.high, middle.clone())], BLACK.stroke_width(2));
         chart.draw_series([half])?;
-        let text = format!("{:.2} ms, {ratio:.2} ×", summary.median);
+        let text = format!("{} ms, {} ×", plain(summary.median), plain(*ratio));
         let label =
             EmptyElement::at((summary.high.max(summary.median), middle)) + Text::new(text, (8, -6), ("sans-serif", 13));
         chart.draw_series([label])?;

@@ -130,9 +130,6 @@ impl Contender {
         let ordered_at = Instant::now();
         (self.recipe.stop)(Pid::from_raw(self.pid()), self.dir.path());
         self.child.wait().expect("a child can be waited for");
-        if self.recipe.leaves_worker {
-            let _ = kill(Pid::from_raw(worker), Signal::SIGKILL);
-        }
         wait_for(|| "the end of the worker".to_owned(), || kill(Pid::from_raw(worker), None).is_err().then_some(()));
         ordered_at.elapsed()
     }
