@@ -27,7 +27,7 @@ pub(crate) struct Life {
     pub(crate) options: Options,
     /// Where it says what happened.
     pub(crate) report: Report,
-    /// Connections that are open; one that a client has just closed may still be among them.
+    /// Connections that wait for their answer; of those without one, those that are open.
     pub(crate) open: AtomicU32,
     /// Requests that came, of all kinds.
     pub(crate) requests: AtomicU32,

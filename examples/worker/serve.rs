@@ -56,11 +56,16 @@ impl Life {
         if let Some(request) = Request::read(&mut stream) {
             self.note(&request, open);
             match self.decide(&request) {
-                Reply::Send(answer, shape, delay) => self.while_running(|| {
-                    pause(delay);
-                    // A client that does not wait for its answer is its own business.
-                    let _gone = answer.send(shape, &mut stream);
-                }),
+                Reply::Send(answer, shape, delay) => {
+                    self.while_running(|| {
+                        pause(delay);
+                        // Before the answer: a client that has it may have asked again before this thread goes on.
+                        self.open.fetch_sub(1, Ordering::SeqCst);
+                        // A client that does not wait for its answer is its own business.
+                        let _gone = answer.send(shape, &mut stream);
+                    });
+                    return;
+                }
                 Reply::Raw(bytes) => {
                     let _gone = send_raw(&bytes, &mut stream);
                 }
