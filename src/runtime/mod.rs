@@ -45,7 +45,7 @@ use self::words::Line;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
-use crate::policy::{Actions, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
+use crate::policy::{Actions, Condition, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
 use crate::state_dir::{StateDir, WorkerRecord};
 
 /// How many events one poll may return; the rest come with the next.
@@ -118,6 +118,7 @@ impl Supervisor {
     fn supervise(mut self) -> Result<ExitCode, Error> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
+            // First of all what came of the first launch: it is news now, not when the first event comes.
             self.tell(read_clock());
             if let Some(code) = self.end {
                 return Ok(code);
@@ -260,8 +261,9 @@ impl Supervisor {
             Verdict::Failed(_) => (ProbeOutcome::Failed, false),
             Verdict::OwnTrouble(_) => (ProbeOutcome::OwnTrouble, false),
         };
-        self.narrator.saw_probe(ended, is_healthy, now);
-        self.is_status_stale = true;
+        let is_other = self.narrator.saw_probe(ended, is_healthy, now);
+        // A start asks every few milliseconds, and is mostly refused: there only another result is news.
+        self.is_status_stale |= is_other || self.machine.condition() == Condition::Running;
         Event::Probed(ended.generation, outcome)
     }
 

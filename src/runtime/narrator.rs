@@ -146,19 +146,22 @@ impl Narrator {
         }
     }
 
-    /// A probe has ended.
-    pub(super) fn saw_probe(&mut self, ended: &Ended, is_healthy: bool, now: Now) {
+    /// A probe has ended. Returns whether in another way than the one before it.
+    pub(super) fn saw_probe(&mut self, ended: &Ended, is_healthy: bool, now: Now) -> bool {
         let result = match &ended.verdict {
             Verdict::Answered(status) => format!("status {status}"),
             Verdict::Failed(reason) | Verdict::OwnTrouble(reason) => reason.clone(),
         };
+        let is_other = self.status.last_probe.as_ref().is_none_or(|last| last.result != result);
         self.saw_probe_result(result, is_healthy, ended.latency, now);
         if let Verdict::OwnTrouble(reason) = &ended.verdict {
             let text = format!("cannot probe: {reason}; says nothing about the worker, trying again");
             self.say(now, &Line::new(Level::Warn, "own-trouble", text));
         }
-        let Verdict::Answered(status @ 400..500) = ended.verdict else { return };
-        if is_healthy && self.hinted != Some(ended.generation) {
+        if let Verdict::Answered(status @ 400..500) = ended.verdict
+            && is_healthy
+            && self.hinted != Some(ended.generation)
+        {
             self.hinted = Some(ended.generation);
             let text = format!(
                 "answer to the health request has status {status}, which counts as healthy; \
@@ -166,6 +169,7 @@ impl Narrator {
             );
             self.say(now, &Line::new(Level::Info, "hint", text));
         }
+        is_other
     }
 
     /// A probe was given up at its deadline.

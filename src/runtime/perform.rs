@@ -4,9 +4,11 @@
 
 use log::Level;
 
+use super::exchange::Exchanger;
 use super::launch::{self, Launched, Prepared};
 use super::narrator::Now;
 use super::secrets::Provision;
+use super::sources::Source;
 use super::words::{self, Line};
 use super::worker::Worker;
 use super::{ExitCode, Supervisor, Told};
@@ -14,10 +16,7 @@ use crate::config::Config;
 use crate::env::Secret;
 use crate::http::{Method, Request};
 use crate::policy::sync::SYNC_TIMEOUT;
-use crate::policy::{Action, Event, Generation, Notice, Owner, StopSignal};
-
-use super::exchange::Exchanger;
-use super::sources::Source;
+use crate::policy::{Action, Event, Generation, Owner, StopSignal};
 
 impl Supervisor {
     /// Carries out one order. Some: the fact that follows from it at once.
@@ -35,7 +34,7 @@ impl Supervisor {
             Action::Drain(generation, signal) => self.drain(generation, signal),
             Action::Kill(generation) => self.kill(generation),
             Action::Reload => self.reload(),
-            Action::Tell(notice) => self.note(notice, now),
+            Action::Tell(notice) => self.told.push(Told::Notice(notice)),
             Action::Quit(is_stuck) => self.quit(is_stuck),
         }
         None
@@ -121,11 +120,12 @@ impl Supervisor {
 
     fn begin_probe(&mut self, generation: Generation, now: Now) -> Option<Event> {
         self.is_sweep_due = true;
+        let ended = self.probe.begin(self.poll.registry(), generation, now.instant);
+        // The first probe comes with the spawn, so this is at each spawn and at each health tick.
         for problem in self.logs.look(now.instant) {
             self.warn("log-rotation", problem);
         }
-        let ended = self.probe.begin(self.poll.registry(), generation, now.instant)?;
-        Some(self.probed(&ended, now))
+        ended.map(|ended| self.probed(&ended, now))
     }
 
     fn begin_sync(&mut self, generation: Generation, now: Now) -> Option<Event> {
@@ -201,15 +201,6 @@ impl Supervisor {
         self.narrator.reconfigured(&config);
         self.config = config;
         self.told.push(Told::Line(Line::new(Level::Info, "reload", "configuration reloaded".to_owned())));
-    }
-
-    fn note(&mut self, notice: Notice, now: Now) {
-        self.told.push(Told::Notice(notice));
-        if let Notice::Started(_) = notice {
-            for problem in self.logs.look(now.instant) {
-                self.warn("log-rotation", problem);
-            }
-        }
     }
 
     fn quit(&mut self, is_stuck: bool) {

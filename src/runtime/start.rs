@@ -152,8 +152,6 @@ fn supervisor(
         config,
     };
     supervisor.begin(actions, now);
-    // What came of it is news now, not when the first event comes; and a worker that runs has to be on record.
-    supervisor.tell(now);
     Ok(supervisor)
 }
 
