@@ -94,7 +94,7 @@ impl Status {
     /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside
     /// it.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        state_dir::replace_file(&dir.join(FILE_NAME), &serde_json::to_vec(self)?)
+        state_dir::replace_file(&dir.join(FILE_NAME), &serde_json::to_vec(self)?).map(drop)
     }
 
     /// Reads the status file in `dir`. None: there is none.

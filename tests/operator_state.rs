@@ -3,7 +3,7 @@
 mod operator_support;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use operator_support::{Dir, names};
@@ -105,13 +105,32 @@ fn a_worker_record_says_who_the_worker_is() {
     let dir = Dir::new();
     let state = open(&dir);
     assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
-    WorkerRecord::remove(&state).expect("nothing to remove is no error");
-    WorkerRecord::write(&state, &own_identity()).expect("written");
+    let mut record = WorkerRecord::new(&state);
+    record.clear().expect("nothing to clear is no error");
+    record.write(&own_identity()).expect("written");
     assert_eq!(mode(&state.worker_path()), 0o600);
     assert_eq!(WorkerRecord::read(&state).expect("no error"), Some(own_identity()));
-    WorkerRecord::remove(&state).expect("removed");
+    record.clear().expect("cleared");
     assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
-    assert_eq!(names(state.path()), [""; 0]);
+    assert_eq!(names(state.path()), ["worker.json"]);
+}
+
+#[test]
+fn a_worker_record_is_written_over_the_last_one_and_anew_where_that_is_gone() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    let mut record = WorkerRecord::new(&state);
+    record.write(&own_identity()).expect("written");
+    let inode = || fs::metadata(state.worker_path()).expect("a record").ino();
+    let first = inode();
+    for started in ["a start time that is longer than any other", "1"] {
+        let worker = platform::Identity { started: started.to_owned().into(), ..own_identity() };
+        record.write(&worker).expect("written");
+        assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Some(worker), first));
+    }
+    fs::remove_file(state.worker_path()).expect("removed");
+    record.write(&own_identity()).expect("written");
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Some(own_identity()));
 }
 
 #[test]

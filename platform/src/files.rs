@@ -12,6 +12,26 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{AccessFlags, access};
 
 use crate::effective_user_id;
+#[cfg(target_os = "linux")]
+use crate::linux::exchange;
+
+/// Puts a file in the place of another, or where there is none: whoever opens `path` finds the old one or the new one,
+/// whole. The file must lie in the same directory.
+///
+/// # Errors
+/// What rename(2) reports; the old file is then in its place.
+pub fn replace(file: &Path, path: &Path) -> io::Result<()> {
+    if exchange(file, path) {
+        // Killed in between, the next writer finds the old one under the new one's name.
+        return std::fs::remove_file(file);
+    }
+    std::fs::rename(file, path)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> bool {
+    false
+}
 
 /// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is
 /// judged. /dev/null and other character devices are accepted.

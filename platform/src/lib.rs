@@ -65,7 +65,8 @@ mod sys {
 }
 
 pub use crate::files::{
-    Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, takes_output,
+    Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
+    takes_output,
 };
 pub use crate::own_trouble::is_own_trouble;
 pub use crate::owners::{Ownership, holders, holding_users, ownership, port_is_free};

@@ -3,10 +3,12 @@
 //! fails, and the pin falls back to comparing identities. /proc is read through fixed buffers, and a process that
 //! vanishes meanwhile is simply gone.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use nix::sys::signal::{SigHandler, SigSet};
@@ -243,6 +245,18 @@ fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         }
     }
     Ok(&buffer[..length])
+}
+
+/// Swaps two regular files. A rename over a file makes ext4 write the new one to the disk at once (auto_da_alloc,
+/// ext4(5)): 127 µs where swapping and removing take 30, and a write to the disk for a file that soon is replaced again.
+/// False where the kernel or the file system can't, or `path` is no regular file; then nothing has changed.
+pub(crate) fn exchange(file: &Path, path: &Path) -> bool {
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let names = [file, path].map(|path| CString::new(path.as_os_str().as_bytes()));
+    let (true, [Ok(file), Ok(path)]) = (is_file, names) else { return false };
+    let (from, to, flags) = (file.as_ptr(), path.as_ptr(), libc::RENAME_EXCHANGE);
+    // SAFETY: both names are live C strings; AT_FDCWD stands for the working directory, and absolute names ignore it.
+    unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, flags) == 0 }
 }
 
 /// Marks every descriptor from `first` on close-on-exec, in one call on 5.11 and newer, else one by one.

@@ -46,7 +46,7 @@ use self::worker::Worker;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::{Actions, Condition, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
-use crate::state_dir::{StateDir, WorkerRecord};
+use crate::state_dir::WorkerRecord;
 
 /// How many events one poll may return; the rest come with the next.
 const EVENTS_MAX: usize = 32;
@@ -71,7 +71,7 @@ struct Supervisor {
     prepared: Option<Prepared>,
     hooks: Hooks,
     logs: Logs,
-    state_dir: StateDir,
+    record: WorkerRecord,
     narrator: Narrator,
     /// /dev/null, held open so that a launch finds it even when descriptors have run out.
     null: File,
@@ -324,9 +324,9 @@ impl Supervisor {
     /// Keeps on record who is to be ended by the next supervisor, should this one be killed.
     fn write_record(&mut self, now: Now) {
         let written = match &self.worker {
-            None => WorkerRecord::remove(&self.state_dir),
+            None => self.record.clear(),
             Some(worker) => platform::identify(worker.pid()).and_then(|identity| match identity {
-                Some(identity) => WorkerRecord::write(&self.state_dir, &identity),
+                Some(identity) => self.record.write(&identity),
                 // Gone already; the bell will tell.
                 None => Ok(()),
             }),

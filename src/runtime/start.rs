@@ -137,7 +137,7 @@ fn supervisor(
         probe,
         sync,
         port: PortWatch::default(),
-        state_dir,
+        record: WorkerRecord::new(&state_dir),
         narrator,
         null,
         inherited: std::env::vars_os().collect(),
