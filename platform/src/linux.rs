@@ -248,7 +248,7 @@ fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
 }
 
 /// Swaps two regular files. A rename over a file makes ext4 write the new one to the disk at once (auto_da_alloc,
-/// ext4(5)): 127 µs where swapping and removing take 30, and a write to the disk for a file that soon is replaced again.
+/// ext4(5)): 127 µs where swapping and removing take 30, and a write to the disk for a file that is soon replaced.
 /// False where the kernel or the file system can't, or `path` is no regular file; then nothing has changed.
 pub(crate) fn exchange(file: &Path, path: &Path) -> bool {
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());

@@ -104,7 +104,6 @@ impl Narrator {
     /// A worker runs under this pid.
     pub(super) fn saw_worker(&mut self, generation: Generation, pid: platform::Pid, now: Now) {
         self.seen.pid = Some(pid);
-        self.seen.started_at = Some(now.instant);
         self.status.pid = Some(pid.as_raw());
         self.status.generation = generation.number();
         self.status.started_ms = Some(now.wall_ms);
@@ -119,30 +118,20 @@ impl Narrator {
         self.status.pid = Some(pid.as_raw());
     }
 
-    /// The worker is gone.
-    pub(super) fn saw_exit(&mut self, departure: &Departure, now: Now) {
-        let uptime = self.seen.started_at.take().map(|started_at| now.instant.saturating_duration_since(started_at));
-        let exit = status::Exit {
+    /// A worker is gone, and this was the last line of its standard error. The next one may run already.
+    pub(super) fn saw_exit(&mut self, departure: &Departure, last_line: Option<String>, now: Now) {
+        self.status.last_exit = Some(status::Exit {
             at_ms: now.wall_ms,
             generation: departure.generation.number(),
             pid: departure.pid.as_raw(),
             reason: super::words::reason_of_exit(departure.status),
-            uptime_ms: uptime.map(millis),
+            uptime_ms: departure.lived.map(millis),
             asked_for: false,
-            stderr: None,
-        };
-        self.status.last_exit = Some(exit);
-        self.status.pid = None;
-        self.status.started_ms = None;
-        self.seen.pid = Some(departure.pid);
-    }
-
-    /// The last line of standard error of a worker that is gone.
-    pub(super) fn saw_last_words(&mut self, generation: Generation, line: Option<String>) {
-        if let Some(exit) = &mut self.status.last_exit
-            && exit.generation == generation.number()
-        {
-            exit.stderr = line;
+            stderr: last_line,
+        });
+        if self.status.generation == departure.generation.number() {
+            self.status.pid = None;
+            self.status.started_ms = None;
         }
     }
 

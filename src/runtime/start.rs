@@ -38,6 +38,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let troubles = platform::prepare_process();
     let Loaded { config, warnings } = Config::load(path)?;
+    // Not to keep a file system busy. Every path of the configuration is absolute by now.
+    drop(std::env::set_current_dir("/"));
     for trouble in troubles {
         warn!("{trouble}");
     }
@@ -134,6 +136,7 @@ fn supervisor(
         signals,
         machine,
         worker: adopted,
+        remains: None,
         probe,
         sync,
         port: PortWatch::default(),

@@ -20,8 +20,6 @@ use crate::status::{Exit, Status};
 pub(super) struct Seen {
     /// The worker's pid, also of one that has just gone.
     pub(super) pid: Option<Pid>,
-    /// When the worker was spawned.
-    pub(super) started_at: Option<std::time::Instant>,
     /// How the last probe went.
     pub(super) probe: String,
     /// How the last registration went.

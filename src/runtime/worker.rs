@@ -1,7 +1,8 @@
-//! The live worker: its exit, its signals, its end.
+//! The live worker: its exit, its signals, its end, and what is left of it.
 //!
 //! Status comes from waitpid alone, and never by waiting: bell, SIGCHLD and health ticks only say when to look. Before
-//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
+//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's. It
+//! is reaped once the next one has been spawned: a worker that is gone can wait, one that is not there yet can't.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -26,14 +27,16 @@ const REAP_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
 ];
 
-/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine
-/// may need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
+/// How many such pauses the killed rest of a worker's group gets to go: 238 ms together, which a busy machine may need.
+/// Where pid 1 reaps nobody (some containers), zombies stay for ever.
 const GROUP_PAUSES: usize = 9;
 
 /// A worker that runs, or was last seen running.
 pub(super) struct Worker {
     generation: Generation,
     pid: Pid,
+    /// `None`: before this supervisor's time.
+    spawned_at: Option<Instant>,
     kin: Kin,
     bell: Option<Bell>,
     /// Set once an exit was announced that could not be reaped yet.
@@ -45,9 +48,6 @@ enum Kin {
     Child,
     /// Left behind by an earlier one: there is no status to be had, only whether it is there.
     Adopted(Pinned),
-    /// Spawned by this supervisor, and reaped, with this status; of its group somebody was still there. Its pid may be
-    /// anybody's now: no signal is sent any more.
-    Reaped(Option<ExitStatus>),
 }
 
 #[derive(Clone, Copy)]
@@ -64,6 +64,14 @@ pub(super) struct Departure {
     pub(super) pid: Pid,
     /// `None`: it was not this supervisor's child, or somebody else reaped it.
     pub(super) status: Option<ExitStatus>,
+    /// From its spawn until its exit was seen, if this supervisor spawned it.
+    pub(super) lived: Option<Duration>,
+}
+
+/// A worker that is gone, and whoever of its group SIGKILL has not reached yet.
+pub(super) struct Remains {
+    worker: Worker,
+    gone_at: Instant,
 }
 
 impl Worker {
@@ -79,7 +87,8 @@ impl Worker {
             Ok(bell) => (Some(bell), None),
             Err(error) => (None, Some(error)),
         };
-        (Self { generation, pid, kin: Kin::Child, bell, retry: None }.listening(now), error)
+        let worker = Self { generation, pid, spawned_at: Some(now), kin: Kin::Child, bell, retry: None };
+        (worker.listening(now), error)
     }
 
     /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity. Never this process
@@ -90,8 +99,8 @@ impl Worker {
             return Ok(None);
         }
         let bell = hang_bell(registry, recorded.pid).ok();
-        let generation = Generation::ADOPTED;
-        Ok(Some(Self { generation, pid: recorded.pid, kin: Kin::Adopted(pinned), bell, retry: None }.listening(now)))
+        let (generation, pid, kin) = (Generation::ADOPTED, recorded.pid, Kin::Adopted(pinned));
+        Ok(Some(Self { generation, pid, spawned_at: None, kin, bell, retry: None }.listening(now)))
     }
 
     /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
@@ -108,7 +117,7 @@ impl Worker {
         match (&mut self.bell, &self.kin) {
             (Some(bell), _) => bell.has_rung(),
             (None, Kin::Adopted(_)) => true,
-            (None, Kin::Child | Kin::Reaped(_)) => false,
+            (None, Kin::Child) => false,
         }
     }
 
@@ -127,55 +136,21 @@ impl Worker {
         self.retry.map(|retry| retry.at)
     }
 
-    /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
-    /// worker is to be dropped.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
-        let is_expected = self.is_exit_expected();
-        let gone = match &self.kin {
-            Kin::Child => child::reap(self.pid),
-            Kin::Adopted(pinned) if pinned.is_alive() => None,
+    /// Looks whether the worker is gone, and if so takes its group down. Once it has returned true, the worker is
+    /// [`Remains`].
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        let is_gone = match &self.kin {
+            Kin::Child => child::has_ended(self.pid),
+            Kin::Adopted(pinned) if pinned.is_alive() => false,
             Kin::Adopted(_) => {
                 kill_leaderless_group(self.pid);
-                Some(None)
+                true
             }
-            Kin::Reaped(status) => Some(*status),
         };
-        match gone {
-            Some(status) if self.has_left(now, status) => {
-                Some(Departure { generation: self.generation, pid: self.pid, status })
-            }
-            Some(_) => None,
-            None => {
-                if is_expected && self.retry.is_none_or(|retry| now >= retry.at) {
-                    self.schedule_retry(now);
-                }
-                None
-            }
+        if !is_gone && self.is_exit_expected() && self.retry.is_none_or(|retry| now >= retry.at) {
+            self.schedule_retry(now);
         }
-    }
-
-    /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
-    /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
-    fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
-        match self.kin {
-            Kin::Adopted(_) => true,
-            Kin::Child | Kin::Reaped(_) if platform::group_is_gone(self.pid) => true,
-            Kin::Child => {
-                (self.kin, self.retry) = (Kin::Reaped(status), None);
-                self.schedule_retry(now);
-                false
-            }
-            Kin::Reaped(_) => match self.retry {
-                Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => now >= retry.at,
-                Some(retry) => {
-                    if now >= retry.at {
-                        self.schedule_retry(now);
-                    }
-                    false
-                }
-                None => true,
-            },
-        }
+        is_gone
     }
 
     /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
@@ -202,7 +177,6 @@ impl Worker {
             (Kin::Child, false) => platform::signal(self.pid, signal),
             (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
             (Kin::Adopted(pinned), false) => pinned.signal(signal),
-            (Kin::Reaped(_), true | false) => Ok(false),
         }
         .map(drop)
     }
@@ -211,6 +185,45 @@ impl Worker {
         let attempt = self.retry.map_or(0, |retry| retry.attempt.saturating_add(1));
         let pause = REAP_PAUSES[attempt.min(REAP_PAUSES.len() - 1)];
         self.retry = Some(Retry { at: now + pause, attempt });
+    }
+}
+
+impl Remains {
+    /// Of a worker that was found gone `now`.
+    pub(super) fn of(worker: Worker, now: Instant) -> Self {
+        Self { worker: Worker { retry: None, ..worker }, gone_at: now }
+    }
+
+    /// Reaps the worker. From here on its pid may be anybody's, and no signal is sent any more.
+    pub(super) fn bury(&mut self) -> Departure {
+        let Worker { generation, pid, spawned_at, .. } = self.worker;
+        let status = match self.worker.kin {
+            Kin::Child => child::bury(pid),
+            Kin::Adopted(_) => None,
+        };
+        self.worker.bell = None;
+        let lived = spawned_at.map(|spawned_at| self.gone_at.saturating_duration_since(spawned_at));
+        Departure { generation, pid, status, lived }
+    }
+
+    /// Whether the group has gone too, or had its time to. To be asked once the worker is buried.
+    pub(super) fn are_gone(&mut self, now: Instant) -> bool {
+        if platform::group_is_gone(self.worker.pid) {
+            return true;
+        }
+        match self.worker.retry {
+            Some(retry) if now < retry.at => false,
+            Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => true,
+            Some(_) | None => {
+                self.worker.schedule_retry(now);
+                false
+            }
+        }
+    }
+
+    /// When to ask again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.worker.deadline()
     }
 }
 
@@ -240,31 +253,33 @@ mod tests {
         let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
         let kin = Kin::Adopted(Pinned::open(pid).unwrap().unwrap());
-        let mut worker = Worker { generation: Generation::ADOPTED, pid, kin, bell: None, retry: None };
+        let (generation, spawned_at) = (Generation::ADOPTED, None);
+        let mut worker = Worker { generation, pid, spawned_at, kin, bell: None, retry: None };
         let now = Instant::now();
-        assert_eq!(worker.look(now), None);
+        assert!(!worker.look(now));
         let next = worker.deadline();
         adopted.kill().unwrap();
         adopted.wait().unwrap();
         assert_eq!(next, Some(now + REAP_PAUSES[0]));
-        assert_eq!(worker.look(now).map(|departure| departure.pid), Some(pid));
+        assert!(worker.look(now));
     }
 
     #[test]
-    fn a_group_that_never_goes_holds_up_the_next_worker_for_a_quarter_of_a_second_only() {
+    fn a_group_that_never_goes_is_waited_for_a_quarter_of_a_second_only() {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
-        let mut worker = Worker { generation: Generation::FIRST, pid, kin: Kin::Reaped(None), bell: None, retry: None };
         let start = Instant::now();
-        worker.schedule_retry(start);
-        let mut departed_at = None;
-        while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))
-        {
-            departed_at = worker.look(at).map(|_| at);
+        let (generation, spawned_at) = (Generation::FIRST, Some(start));
+        let worker = Worker { generation, pid, spawned_at, kin: Kin::Child, bell: None, retry: None };
+        let mut remains = Remains::of(worker, start);
+        let mut at = start;
+        while !remains.are_gone(at) && at < start + Duration::from_secs(1) {
+            at = remains.deadline().unwrap();
         }
         rest.kill().unwrap();
         rest.wait().unwrap();
-        assert_eq!(departed_at, Some(start + Duration::from_millis(238)));
+        assert_eq!(at, start + Duration::from_millis(238));
+        assert!(remains.are_gone(start));
     }
 }

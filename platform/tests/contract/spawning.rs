@@ -54,7 +54,6 @@ fn a_spawned_process_has_nothing_of_ours() {
     assert_eq!(helper.rest(), expected);
     assert_eq!(reap_soon(helper.pid), ExitStatus::Code(0));
     assert_eq!(umask(Mode::empty()), Mode::from_bits_truncate(0o077), "our own stays private");
-    assert_eq!(std::env::current_dir().expect("a directory"), Path::new("/"));
 }
 
 fn descriptors_below_three_can_be_handed_on_in_any_order() {
@@ -124,9 +123,10 @@ fn a_failed_spawn_says_its_stage_and_errno() {
 }
 
 fn a_failed_spawn_leaves_nothing_behind() {
+    std::env::set_current_dir("/").expect("the root");
     let before = open_descriptors();
     for _ in 0..50 {
-        try_to_spawn(c"/nowhere/at/all", &[], Path::new("/"));
+        try_to_spawn(c"/nowhere/at/all", &[], &std::env::temp_dir());
         try_to_spawn(c"/nowhere/at/all", &[], Path::new("/nowhere"));
     }
     assert_eq!(open_descriptors(), before);

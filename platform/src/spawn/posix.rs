@@ -1,0 +1,70 @@
+//! posix_spawn(3): on macOS and FreeBSD the one call that starts a process without copying ours first.
+
+use std::os::fd::RawFd;
+use std::sync::{Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::{Command, SpawnStage};
+use crate::prepare::WithInheritedUmask;
+
+/// Starts the program with these descriptors as its 0, 1 and 2.
+///
+/// The directory is entered here, before, and left after: two cheap calls that are the same on both systems and tell a
+/// missing directory from a missing program. posix_spawn's own chdir action does not (one errno for all), and is
+/// missing before FreeBSD 13.
+pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (SpawnStage, Errno)> {
+    let at = |stage| move |errno| (stage, errno);
+    let actions = file_actions(fds).map_err(at(SpawnStage::Descriptors))?;
+    let attributes = attributes().map_err(at(SpawnStage::Descriptors))?;
+    // The supervisor has one thread, and never waits here. Tests have more.
+    static WORKING_DIRECTORY: Mutex<()> = Mutex::new(());
+    let guard = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
+    nix::unistd::chdir(command.dir).map_err(at(SpawnStage::Directory))?;
+    let spawned = {
+        let _umask = WithInheritedUmask::new();
+        posix_spawn(command.program, &actions, &attributes, command.args, command.env)
+    };
+    // Not to keep a file system busy. `/` can always be entered; if it could not, nothing here depends on it.
+    let _ = nix::unistd::chdir("/");
+    drop(guard);
+    spawned.map(nix::unistd::Pid::as_raw).map_err(at(SpawnStage::Program))
+}
+
+/// A group of its own, an empty mask, default dispositions. On macOS also: every descriptor that no action named is
+/// closed, which covers what a library has opened without close-on-exec.
+fn attributes() -> nix::Result<PosixSpawnAttr> {
+    let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+        | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+        | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+    if cfg!(target_os = "macos") {
+        /// spawn.h of macOS; nix does not name it.
+        const POSIX_SPAWN_CLOEXEC_DEFAULT: i32 = 0x4000;
+        flags |= PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_CLOEXEC_DEFAULT);
+    }
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(flags)?;
+    attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_sigdefault(&settable_signals())?;
+    Ok(attributes)
+}
+
+/// The 31 classic signals but SIGKILL and SIGSTOP, whose disposition may not be set: naming them is EINVAL on XNU.
+/// FreeBSD's threading library refuses signal 32, and the spawn with it.
+fn settable_signals() -> SigSet {
+    let mut signals: SigSet = Signal::iterator().collect();
+    signals.remove(Signal::SIGKILL);
+    signals.remove(Signal::SIGSTOP);
+    signals
+}
+
+fn file_actions(fds: [RawFd; 3]) -> nix::Result<PosixSpawnFileActions> {
+    let mut actions = PosixSpawnFileActions::init()?;
+    for (source, target) in fds.into_iter().zip(0..) {
+        actions.add_dup2(source, target)?;
+    }
+    Ok(actions)
+}
