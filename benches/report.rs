@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         let caption = "From SIGKILL of the worker to the first instruction of the next";
         chart::draw(&place.join(CHART), &bars, caption).expect("the chart can be drawn");
     }
-    let text = page::write(&results, CHART, &size::binaries(), &size::crates());
+    let text = page::write(&results, CHART, &size::binaries(), size::make().as_ref());
     std::fs::write(place.join("README.md"), &text).expect("the page can be written");
     println!("{text}");
     if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::size::Size;
+use super::size::{Making, Size};
 use super::{Figure, Results};
 
 /// What is to be reached.
@@ -96,7 +96,7 @@ const LIST_HEAD: &str = "| | | count | 25 % | median | 75 % | ratio | of 25 % | 
 ";
 
 /// The whole page.
-pub(crate) fn write(results: &[Results], chart: &str, sizes: &[Size], crates: &[(String, u64)]) -> String {
+pub(crate) fn write(results: &[Results], chart: &str, sizes: &[Size], making: Option<&Making>) -> String {
     let mut page = String::from(HEAD);
     for Results { name, machine, .. } in results {
         let _ = writeln!(page, "- `{name}`: {machine}");
@@ -121,7 +121,7 @@ pub(crate) fn write(results: &[Results], chart: &str, sizes: &[Size], crates: &[
             );
         }
     }
-    binaries(&mut page, sizes, crates);
+    binaries(&mut page, sizes, making);
     page
 }
 
@@ -175,11 +175,17 @@ fn overview(page: &mut String, table: &[Figure]) {
     }
 }
 
-fn binaries(page: &mut String, sizes: &[Size], crates: &[(String, u64)]) {
+fn binaries(page: &mut String, sizes: &[Size], making: Option<&Making>) {
     page.push_str("\n## The binary\n\n| release binary | bytes |\n| --- | --- |\n");
     for Size { target, bytes } in sizes {
         let _ = writeln!(page, "| {target} | {bytes} |");
     }
+    let Some(Making { secs, dependencies, crates }) = making else { return };
+    let _ = writeln!(
+        page,
+        "\n`cargo build --release` from nothing: {} s. Crates of others, linked or used to build it: {dependencies}.",
+        plain(*secs)
+    );
     if !crates.is_empty() {
         page.push_str("\n| machine code of this machine's, by crate | bytes |\n| --- | --- |\n");
         for (name, bytes) in crates {

@@ -1,8 +1,9 @@
-//! How large the release binary is, and what is in it.
+//! How large the release binary is, what is in it, and what it takes to build it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 /// The release binary of Apple silicon that `make macos` leaves, from the root.
 const MACOS: &str = "target/cross/aarch64-apple-darwin/release/worker-supervisor";
@@ -27,22 +28,49 @@ pub(crate) fn binaries() -> Vec<Size> {
     found.into_iter().filter_map(|(target, bytes)| Some(Size { target, bytes: bytes.ok()? })).collect()
 }
 
-/// Bytes of machine code by crate, largest first. Nothing where there is no `nm` that tells sizes.
+/// What went into the binary.
+pub(crate) struct Making {
+    /// How long a build from nothing took, in seconds; whole crates are compiled at once on each core.
+    pub(crate) secs: f64,
+    /// How many crates of others are linked into it, or build it.
+    pub(crate) dependencies: usize,
+    /// Bytes of machine code by crate, largest first. Nothing where there is no `nm` that tells sizes.
+    pub(crate) crates: Vec<(String, u64)>,
+}
+
+/// Builds the binary once more, from nothing and with its names left in it. None: it could not be built.
 ///
-/// The binary is built once more for this, with its names left in it. Link-time optimization puts the code of small
-/// functions into their callers, and is counted there.
-pub(crate) fn crates() -> Vec<(String, u64)> {
+/// Link-time optimization puts the code of small functions into their callers, and is counted there.
+pub(crate) fn make() -> Option<Making> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let place = root.join("target/named");
+    drop(std::fs::remove_dir_all(&place));
+    let began = Instant::now();
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--bin", env!("CARGO_PKG_NAME"), "--target-dir"])
         .arg(&place)
         .env("CARGO_PROFILE_RELEASE_STRIP", "none")
         .current_dir(root)
         .status();
+    let secs = began.elapsed().as_secs_f64();
     if !built.is_ok_and(|status| status.success()) {
-        return Vec::new();
+        return None;
     }
+    let crates = crates(&place);
+    Some(Making { secs, dependencies: dependencies(root), crates })
+}
+
+fn dependencies(root: &Path) -> usize {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--quiet", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]).current_dir(root);
+    let output = tree.output().map_or_else(|_| Vec::new(), |output| output.stdout);
+    let text = String::from_utf8_lossy(&output);
+    let names = text.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty());
+    let own = |line: &&str| line.starts_with(env!("CARGO_PKG_NAME"));
+    names.filter(|line| !own(line)).collect::<BTreeSet<_>>().len()
+}
+
+fn crates(place: &Path) -> Vec<(String, u64)> {
     let program = place.join("release").join(env!("CARGO_PKG_NAME"));
     let names = Command::new("nm").args(["--print-size", "--demangle"]).arg(program).output();
     let text = names.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
