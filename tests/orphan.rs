@@ -262,7 +262,7 @@ fn no_moment_to_be_killed_at_leaves_two_workers() {
         let told = || format!("seed {}\n{}", chance.seed(), scene.story());
         let left = scene.living();
         assert!(left.len() <= 1, "{left:?} are left\n{}", told());
-        // A worker is on record as soon as posix_spawn has returned. One from before that is known by its port only,
+        // A worker is on record as soon as its spawn has returned. One from before that is known by its port only,
         // and may be too young to have one.
         for worker in left.into_iter().filter(|worker| recorded_worker(&scene) != Some(*worker)) {
             unrecorded += 1;

@@ -233,6 +233,17 @@ fn record_that_could_not_be_written_is_written_once_it_can() {
 }
 
 #[test]
+fn record_that_could_not_be_written_over_is_replaced() {
+    let scene = Scene::new().set("stable_secs", 0);
+    let record = scene.file("state/worker/worker.json");
+    let supervisor = scene.start_with(&mut failing(&scene, "pwrite64:error=ENOSPC:when=1", &[&record]));
+    send_signal(supervisor.wait_ready(), Signal::SIGKILL);
+    let worker = supervisor.wait_nth_ready(2);
+    supervisor.wait_for_log("cannot record the worker");
+    wait_until("a record", LIMIT, || fs::read_to_string(&record).is_ok_and(|text| text.contains(&worker.to_string())));
+}
+
+#[test]
 fn stalls_of_the_supervisor_change_nothing() {
     let scene = Scene::new().set("stable_secs", 0);
     let supervisor = scene.start();

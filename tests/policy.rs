@@ -127,20 +127,6 @@ fn a_worker_that_never_got_healthy_is_retried_after_1_2_4_8_16_30_30() {
 }
 
 #[test]
-fn what_is_left_of_the_last_worker_is_given_a_moment_and_is_no_conflict() {
-    let mut waiting = settings();
-    waiting.wait_for_port = true;
-    for settings in [settings(), waiting] {
-        let mut scene = Scene::new(settings);
-        for _ in 0..3 {
-            assert_eq!(scene.handle(Event::PortHeld(scene.generation, Holders::Leaving)), []);
-            assert_eq!(scene.wait_for_launch(), Duration::from_millis(10));
-        }
-        assert_eq!(scene.machine.failures(), 0);
-    }
-}
-
-#[test]
 fn every_kind_of_failed_start_climbs_the_same_ladder() {
     let mut scene = Scene::new(settings());
     scene.handle(Event::LaunchFailed(scene.generation));

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use platform::{Bell, ExitBell, Peeked, Pid, Reaped, SendSignal};
+use platform::{Bell, ExitBell, Pid, Reaped, SendSignal};
 
 use super::place::{PortClaim, TempDir, free_port};
 use super::record::{Mark, Record};
@@ -26,11 +26,11 @@ const TABLE: &str = "Where the time of a restart goes (the same calls, one by on
 const STEPS: [&str; 7] = [
     "SIGKILL until the exit is noticed",
     "look, and kill what is left of the group",
+    "reap",
     "try the port",
     "open both logs",
     "spawn, until it returns",
     "spawn, until the first instruction",
-    "after the spawn: reap",
 ];
 
 /// How long a worker lives.
@@ -100,27 +100,27 @@ impl Scene {
         platform::signal(pid, SendSignal::Kill).expect("our own worker");
         self.wait_for_bell(&mut bell);
         let noticed_at = now_ns();
-        // On kqueue systems the exit is announced before the worker is a zombie.
-        while matches!(platform::peek(pid), Ok(Peeked::NotYet)) {}
+        let _ = platform::peek(pid);
         let _ = platform::signal_group(pid, SendSignal::Kill);
         let group_killed_at = now_ns();
+        // On kqueue systems the exit may be announced before the worker can be reaped.
+        while matches!(platform::reap(pid), Ok(Reaped::NotYet)) {}
+        let reaped_at = now_ns();
+        drop(bell);
+        let begun_at = now_ns();
         let is_free = platform::port_is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number())));
         assert!(is_free.is_ok_and(|is_free| is_free), "the port is free once its worker is gone");
         let tried_at = now_ns();
         let (next, opened_at, spawned_at) = self.spawn();
-        let burial_at = now_ns();
-        let _ = platform::reap(pid);
-        let reaped_at = now_ns();
-        drop(bell);
         let first_at = wait_for(|| "the next worker".to_owned(), || self.mark(next, Mark::Began));
         let spans = [
             (killed_at, noticed_at),
             (noticed_at, group_killed_at),
-            (group_killed_at, tried_at),
+            (group_killed_at, reaped_at),
+            (begun_at, tried_at),
             (tried_at, opened_at),
             (opened_at, spawned_at),
             (opened_at, first_at),
-            (burial_at, reaped_at),
         ];
         (next, spans.map(|(from, to)| (to - from) as f64 / 1e3))
     }

@@ -17,9 +17,9 @@
 //! real FreeBSD 12.3 did the same in one or two of a hundred exits; there is no second event. The caller retries.
 //! SIGCHLD is a second wake, and merges: one may stand for many exits.
 //!
-//! Nothing here blocks, forks for its own needs, or starts a thread. The process is taken to have one thread:
-//! signal masks are set on the calling one, and [`spawn()`] moves the working directory (under a lock, so that
-//! tests may have more).
+//! Nothing here blocks (but for the microseconds that a program takes to be executed, or to fail to be), forks for its
+//! own needs, or starts a thread. The process is taken to have one thread: signal masks are set on the calling one, and
+//! on kqueue systems [`spawn()`] moves the working directory (under a lock, so that tests may have more).
 //!
 //! # Kernel facts that shaped this
 //! - XNU: adding EVFILT_PROC for a child that has begun to exit fails with ESRCH, long before waitpid can reap it.

@@ -7,7 +7,7 @@ use super::machine::{KILL_TIME, Machine, ROUNDS_MAX};
 use super::state::{Clearing, Pause, Stage, State, Worker};
 use super::vocabulary::{Action, Actions, Generation, Holders, Notice, StopSignal, Then};
 
-/// Between two looks at a port that is being cleared, or left.
+/// Between two looks at a port that is being cleared.
 const RECHECK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Between two looks at a port that is being waited for.
@@ -49,11 +49,10 @@ impl Machine {
             Some(Some(_)) => return self.stop(),
             Some(None) => {}
         }
+        if self.settings.wait_for_port {
+            return self.pause(now, AWAIT_PAUSE, Pause::PortHeld).and(Action::Tell(Notice::PortAwaited));
+        }
         match holders {
-            Holders::Leaving => self.pause(now, RECHECK_PAUSE, Pause::PortHeld),
-            Holders::Fresh | Holders::Asked | Holders::Untouchable | Holders::Unseen if self.settings.wait_for_port => {
-                self.pause(now, AWAIT_PAUSE, Pause::PortHeld).and(Action::Tell(Notice::PortAwaited))
-            }
             Holders::Untouchable | Holders::Unseen => self.lose_port(now),
             Holders::Fresh => self.ask_holders(now, clearing.map_or(1, |clearing| clearing.round + 1)),
             Holders::Asked => match clearing {

@@ -80,8 +80,6 @@ pub enum Holders {
     Untouchable,
     /// Nobody that this user can see.
     Unseen,
-    /// What is left of the last worker. It has been killed, and goes as soon as the kernel gets to it.
-    Leaving,
 }
 
 /// How a probe ended.

@@ -38,8 +38,6 @@ pub(super) struct Prepared {
 /// A worker that was spawned.
 pub(super) struct Launched {
     pub(super) pid: Pid,
-    /// How long its standard error's log was before.
-    pub(super) stderr_len: u64,
     /// Sentences for the log.
     pub(super) warnings: Vec<String>,
 }
@@ -121,8 +119,6 @@ pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result
         None => stdout_fd,
         Some(file) => file.as_ref().unwrap_or(null).as_fd(),
     };
-    let stderr_file = stderr.as_ref().unwrap_or(&stdout);
-    let stderr_len = stderr_file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
     let command = platform::Command {
         program: &prepared.program,
         args: &prepared.args,
@@ -137,7 +133,7 @@ pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result
     // back to us: all that we do next would then be time that the worker waits for.
     std::thread::yield_now();
     match spawned {
-        Ok(pid) => Ok(Launched { pid, stderr_len, warnings }),
+        Ok(pid) => Ok(Launched { pid, warnings }),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -1,6 +1,6 @@
 //! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
 //!
-//! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a start and at each health
+//! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
 //! tick; a rotation goes a few megabytes per turn of the loop, so that nothing waits for it.
 
 use std::fs;
@@ -29,6 +29,12 @@ pub(super) struct Logs {
     stderr_from: u64,
 }
 
+/// The part of the standard error log that one worker wrote: from the first byte to before the last.
+pub(super) struct Output {
+    from: u64,
+    to: u64,
+}
+
 impl Logs {
     /// The logs that the configuration names.
     pub(super) fn new(config: &Config) -> Self {
@@ -50,24 +56,19 @@ impl Logs {
         *self = Self { rotating, step_at: self.step_at, stderr_from: self.stderr_from, ..Self::new(config) };
     }
 
-    /// A worker was started, when its standard error's log was so long.
-    pub(super) fn worker_starts(&mut self, stderr_len: u64) {
-        self.stderr_from = stderr_len;
+    /// A worker is about to write.
+    pub(super) fn worker_starts(&mut self) {
+        self.stderr_from = self.stderr_len();
     }
 
-    /// Where in that log the live or last worker's part begins.
-    pub(super) fn output_begins_at(&self) -> u64 {
-        self.stderr_from
+    /// What the worker has written to its standard error.
+    pub(super) fn output_of_worker(&self) -> Output {
+        Output { from: self.stderr_from, to: self.stderr_len() }
     }
 
-    /// Where it ends, for now.
-    pub(super) fn output_ends_at(&self) -> u64 {
-        fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
-    }
-
-    /// The last line of that part, escaped, if there is one.
-    pub(super) fn last_line(&self, from: u64, to: u64) -> Option<String> {
-        logfile::last_line(&self.stderr, from, to)
+    /// The last line of that output, escaped, if there is one.
+    pub(super) fn last_line(&self, output: &Output) -> Option<String> {
+        logfile::last_line(&self.stderr, output.from, output.to)
     }
 
     /// Begins to rotate what has grown too large, unless that has just failed. Returns what went wrong, in words.
@@ -116,6 +117,10 @@ impl Logs {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.step_at
     }
+
+    fn stderr_len(&self) -> u64 {
+        fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
+    }
 }
 
 #[cfg(test)]
@@ -135,15 +140,15 @@ mod tests {
             fs::write(dir.join("worker.err"), so_far + text).unwrap();
         };
         grow("of an earlier one\n");
-        logs.worker_starts(logs.output_ends_at());
-        let begin = logs.output_begins_at();
-        assert_eq!(logs.last_line(begin, logs.output_ends_at()), None);
+        logs.worker_starts();
+        let silent = logs.output_of_worker();
         grow("of this one\n");
-        logs.worker_starts(logs.output_ends_at());
+        let output = logs.output_of_worker();
+        logs.worker_starts();
         grow("of the next one\n");
-        let end = logs.output_begins_at();
-        assert_eq!(logs.last_line(begin, end).as_deref(), Some("of this one"));
-        assert_eq!(logs.last_line(end, logs.output_ends_at()).as_deref(), Some("of the next one"));
+        assert_eq!(logs.last_line(&silent), None);
+        assert_eq!(logs.last_line(&output).as_deref(), Some("of this one"));
+        assert_eq!(logs.last_line(&logs.output_of_worker()).as_deref(), Some("of the next one"));
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -42,7 +42,7 @@ use self::port::PortWatch;
 use self::secrets::Secrets;
 use self::sources::Source;
 use self::words::Line;
-use self::worker::{Remains, Worker};
+use self::worker::Worker;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::{Actions, Condition, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
@@ -63,8 +63,6 @@ struct Supervisor {
     machine: Machine,
     /// The live worker.
     worker: Option<Worker>,
-    /// The last one, until nothing of it is left.
-    remains: Option<Remains>,
     probe: Exchanger,
     sync: Exchanger,
     port: PortWatch,
@@ -122,9 +120,7 @@ impl Supervisor {
         loop {
             // First of all what came of the first launch: it is news now, not when the first event comes.
             self.tell(read_clock());
-            if let Some(code) = self.end
-                && self.remains.is_none()
-            {
+            if let Some(code) = self.end {
                 return Ok(code);
             }
             let ready = self.wait(&mut events)?;
@@ -216,19 +212,15 @@ impl Supervisor {
     }
 
     fn look_at_worker(&mut self, now: Now) {
-        let Some(worker) = self.worker.take_if(|worker| worker.look(now.instant)) else { return };
+        let Some(departure) = self.worker.as_mut().and_then(|worker| worker.look(now.instant)) else { return };
+        let worker = self.worker.take();
         self.is_record_stale = true;
-        let from = self.logs.output_begins_at();
-        let generation = worker.generation();
-        let remains = Remains::of(worker, now.instant);
-        self.remains = Some(remains);
-        self.settle(now, Event::Exited(generation));
-        // Only now, with the next worker under way, is there time to see how the last one ended and what it said. Its
-        // output ends where the next one's begins.
-        let Some(remains) = &mut self.remains else { return };
-        let departure = remains.bury();
-        let to = if self.worker.is_some() { self.logs.output_begins_at() } else { self.logs.output_ends_at() };
-        self.narrator.saw_exit(&departure, self.logs.last_line(from, to), now);
+        let output = self.logs.output_of_worker();
+        self.settle(now, Event::Exited(departure.generation));
+        // Only now, with the next worker under way, is there time to take down the bell and to read what the last one
+        // said.
+        drop(worker);
+        self.narrator.saw_exit(&departure, self.logs.last_line(&output), now);
     }
 
     fn look_at_helpers(&mut self, now: Now) {
@@ -290,14 +282,14 @@ impl Supervisor {
     /// The earliest moment at which something is due.
     fn next_deadline(&self) -> Option<Instant> {
         let worker = self.worker.as_ref().and_then(Worker::deadline);
-        let remains = self.remains.as_ref().and_then(Remains::deadline);
-        let helpers = [self.secrets.deadline(), self.hooks.deadline()];
-        [self.machine.next_deadline(), worker, remains, self.logs.deadline()].into_iter().chain(helpers).flatten().min()
+        [self.machine.next_deadline(), worker, self.secrets.deadline(), self.hooks.deadline(), self.logs.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Everything that can wait until the work of the turn is done: log lines, hooks, log rotation, the status file.
     fn tell(&mut self, now: Now) {
-        self.remains.take_if(|remains| remains.are_gone(now.instant));
         if std::mem::take(&mut self.is_record_stale) {
             self.write_record(now);
         }

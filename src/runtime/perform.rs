@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::env::Secret;
 use crate::http::{Method, Request};
 use crate::policy::sync::SYNC_TIMEOUT;
-use crate::policy::{Action, Event, Generation, Holders, Owner, StopSignal};
+use crate::policy::{Action, Event, Generation, Owner, StopSignal};
 
 impl Supervisor {
     /// Carries out one order. Some: the fact that follows from it at once.
@@ -43,7 +43,6 @@ impl Supervisor {
     fn launch(&mut self, generation: Generation, now: Now) -> Event {
         match self.port.check(self.config.address()) {
             Ok(None) => {}
-            Ok(Some(_)) if self.remains.is_some() => return Event::PortHeld(generation, Holders::Leaving),
             Ok(Some(holders)) => {
                 self.narrator.saw_holders(self.port.names());
                 return Event::PortHeld(generation, holders);
@@ -59,6 +58,7 @@ impl Supervisor {
                 return Event::LeaseStarted(generation);
             }
         };
+        self.logs.worker_starts();
         match self.spawn(secrets, now) {
             Ok((launched, prepared)) => self.spawned(generation, launched, prepared, now),
             Err(reason) => self.launch_failed(generation, reason),
@@ -82,7 +82,6 @@ impl Supervisor {
         let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid, now.instant);
         self.narrator.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
-        self.logs.worker_starts(launched.stderr_len);
         // Before anything else: until then, a supervisor that is killed leaves a worker that is known by its port only.
         // The worker needs the time to be executed anyway.
         self.is_record_stale = false;

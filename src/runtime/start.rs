@@ -136,7 +136,6 @@ fn supervisor(
         signals,
         machine,
         worker: adopted,
-        remains: None,
         probe,
         sync,
         port: PortWatch::default(),

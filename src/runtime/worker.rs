@@ -1,8 +1,7 @@
-//! The live worker: its exit, its signals, its end, and what is left of it.
+//! The live worker: its exit, its signals, its end.
 //!
 //! Status comes from waitpid alone, and never by waiting: bell, SIGCHLD and health ticks only say when to look. Before
-//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's. It
-//! is reaped once the next one has been spawned: a worker that is gone can wait, one that is not there yet can't.
+//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -27,8 +26,8 @@ const REAP_PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
 ];
 
-/// How many such pauses the killed rest of a worker's group gets to go: 238 ms together, which a busy machine may need.
-/// Where pid 1 reaps nobody (some containers), zombies stay for ever.
+/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine
+/// may need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
 const GROUP_PAUSES: usize = 9;
 
 /// A worker that runs, or was last seen running.
@@ -48,6 +47,9 @@ enum Kin {
     Child,
     /// Left behind by an earlier one: there is no status to be had, only whether it is there.
     Adopted(Pinned),
+    /// Spawned by this supervisor, and reaped, with this status; of its group somebody was still there. Its pid may be
+    /// anybody's now: no signal is sent any more.
+    Reaped(Option<ExitStatus>),
 }
 
 #[derive(Clone, Copy)]
@@ -66,12 +68,6 @@ pub(super) struct Departure {
     pub(super) status: Option<ExitStatus>,
     /// From its spawn until its exit was seen, if this supervisor spawned it.
     pub(super) lived: Option<Duration>,
-}
-
-/// A worker that is gone, and whoever of its group SIGKILL has not reached yet.
-pub(super) struct Remains {
-    worker: Worker,
-    gone_at: Instant,
 }
 
 impl Worker {
@@ -117,7 +113,7 @@ impl Worker {
         match (&mut self.bell, &self.kin) {
             (Some(bell), _) => bell.has_rung(),
             (None, Kin::Adopted(_)) => true,
-            (None, Kin::Child) => false,
+            (None, Kin::Child | Kin::Reaped(_)) => false,
         }
     }
 
@@ -136,21 +132,55 @@ impl Worker {
         self.retry.map(|retry| retry.at)
     }
 
-    /// Looks whether the worker is gone, and if so takes its group down. Once it has returned true, the worker is
-    /// [`Remains`].
-    pub(super) fn look(&mut self, now: Instant) -> bool {
-        let is_gone = match &self.kin {
-            Kin::Child => child::has_ended(self.pid),
-            Kin::Adopted(pinned) if pinned.is_alive() => false,
+    /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
+    /// worker is to be dropped.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
+        let gone = match &self.kin {
+            Kin::Child => child::reap(self.pid),
+            Kin::Adopted(pinned) if pinned.is_alive() => None,
             Kin::Adopted(_) => {
                 kill_leaderless_group(self.pid);
-                true
+                Some(None)
             }
+            Kin::Reaped(status) => Some(*status),
         };
-        if !is_gone && self.is_exit_expected() && self.retry.is_none_or(|retry| now >= retry.at) {
-            self.schedule_retry(now);
+        match gone {
+            Some(status) if self.has_left(now, status) => {
+                let lived = self.spawned_at.map(|spawned_at| now.saturating_duration_since(spawned_at));
+                Some(Departure { generation: self.generation, pid: self.pid, status, lived })
+            }
+            Some(_) => None,
+            None => {
+                if self.is_exit_expected() && self.retry.is_none_or(|retry| now >= retry.at) {
+                    self.schedule_retry(now);
+                }
+                None
+            }
         }
-        is_gone
+    }
+
+    /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
+    /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
+    fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
+        match self.kin {
+            Kin::Adopted(_) => true,
+            Kin::Child | Kin::Reaped(_) if platform::group_is_gone(self.pid) => true,
+            Kin::Child => {
+                (self.kin, self.retry) = (Kin::Reaped(status), None);
+                self.schedule_retry(now);
+                false
+            }
+            Kin::Reaped(_) => match self.retry {
+                Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => now >= retry.at,
+                Some(retry) => {
+                    if now >= retry.at {
+                        self.schedule_retry(now);
+                    }
+                    false
+                }
+                None => true,
+            },
+        }
     }
 
     /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
@@ -177,6 +207,7 @@ impl Worker {
             (Kin::Child, false) => platform::signal(self.pid, signal),
             (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
             (Kin::Adopted(pinned), false) => pinned.signal(signal),
+            (Kin::Reaped(_), true | false) => Ok(false),
         }
         .map(drop)
     }
@@ -185,45 +216,6 @@ impl Worker {
         let attempt = self.retry.map_or(0, |retry| retry.attempt.saturating_add(1));
         let pause = REAP_PAUSES[attempt.min(REAP_PAUSES.len() - 1)];
         self.retry = Some(Retry { at: now + pause, attempt });
-    }
-}
-
-impl Remains {
-    /// Of a worker that was found gone `now`.
-    pub(super) fn of(worker: Worker, now: Instant) -> Self {
-        Self { worker: Worker { retry: None, ..worker }, gone_at: now }
-    }
-
-    /// Reaps the worker. From here on its pid may be anybody's, and no signal is sent any more.
-    pub(super) fn bury(&mut self) -> Departure {
-        let Worker { generation, pid, spawned_at, .. } = self.worker;
-        let status = match self.worker.kin {
-            Kin::Child => child::bury(pid),
-            Kin::Adopted(_) => None,
-        };
-        self.worker.bell = None;
-        let lived = spawned_at.map(|spawned_at| self.gone_at.saturating_duration_since(spawned_at));
-        Departure { generation, pid, status, lived }
-    }
-
-    /// Whether the group has gone too, or had its time to. To be asked once the worker is buried.
-    pub(super) fn are_gone(&mut self, now: Instant) -> bool {
-        if platform::group_is_gone(self.worker.pid) {
-            return true;
-        }
-        match self.worker.retry {
-            Some(retry) if now < retry.at => false,
-            Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => true,
-            Some(_) | None => {
-                self.worker.schedule_retry(now);
-                false
-            }
-        }
-    }
-
-    /// When to ask again.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.worker.deadline()
     }
 }
 
@@ -256,30 +248,29 @@ mod tests {
         let (generation, spawned_at) = (Generation::ADOPTED, None);
         let mut worker = Worker { generation, pid, spawned_at, kin, bell: None, retry: None };
         let now = Instant::now();
-        assert!(!worker.look(now));
+        assert_eq!(worker.look(now), None);
         let next = worker.deadline();
         adopted.kill().unwrap();
         adopted.wait().unwrap();
         assert_eq!(next, Some(now + REAP_PAUSES[0]));
-        assert!(worker.look(now));
+        assert_eq!(worker.look(now).map(|departure| departure.pid), Some(pid));
     }
 
     #[test]
-    fn a_group_that_never_goes_is_waited_for_a_quarter_of_a_second_only() {
+    fn a_group_that_never_goes_holds_up_the_next_worker_for_a_quarter_of_a_second_only() {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
-        let start = Instant::now();
-        let (generation, spawned_at) = (Generation::FIRST, Some(start));
-        let worker = Worker { generation, pid, spawned_at, kin: Kin::Child, bell: None, retry: None };
-        let mut remains = Remains::of(worker, start);
-        let mut at = start;
-        while !remains.are_gone(at) && at < start + Duration::from_secs(1) {
-            at = remains.deadline().unwrap();
+        let (generation, kin, start) = (Generation::FIRST, Kin::Reaped(None), Instant::now());
+        let mut worker = Worker { generation, pid, spawned_at: Some(start), kin, bell: None, retry: None };
+        worker.schedule_retry(start);
+        let mut departed_at = None;
+        while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))
+        {
+            departed_at = worker.look(at).map(|_| at);
         }
         rest.kill().unwrap();
         rest.wait().unwrap();
-        assert_eq!(at, start + Duration::from_millis(238));
-        assert!(remains.are_gone(start));
+        assert_eq!(departed_at, Some(start + Duration::from_millis(238)));
     }
 }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use worker_supervisor::policy::settings::Settings;
 use worker_supervisor::policy::sync::SyncSettings;
-use worker_supervisor::policy::{Action, Actions, Condition, Event, Machine, Owner, ProbeOutcome, StopSignal};
+use worker_supervisor::policy::{Action, Actions, Condition, Event, Holders, Machine, Owner, ProbeOutcome, StopSignal};
 
 use super::character::{self, Habits, LATENESSES};
 use super::coverage::Coverage;
 use super::dice::Dice;
 use super::promises::Record;
 use super::reference::Reference;
-use super::world::{ALL_HOLDERS, World, earlier};
+use super::world::{World, earlier};
 
 /// How many events may come in the same instant before the clock goes on.
 const BREATH_MAX: u64 = 6;
@@ -185,7 +185,7 @@ impl Run {
     fn play_a_trick(&mut self) {
         let generation = self.dice.pick(&self.record.generations());
         let outcome = self.dice.pick(&[ProbeOutcome::Answered(200), ProbeOutcome::Failed, ProbeOutcome::OwnTrouble]);
-        let holders = self.dice.pick(&ALL_HOLDERS);
+        let holders = self.dice.pick(&[Holders::Fresh, Holders::Asked, Holders::Untouchable, Holders::Unseen]);
         let owner = self.dice.pick(&[Owner::Own, Owner::Stranger, Owner::Unknown]);
         let event = self.dice.pick(&[
             Event::Spawned(generation),

@@ -28,10 +28,6 @@ struct Worker {
     mood: Mood,
 }
 
-/// Everything that can be said of those who hold the port.
-pub(crate) const ALL_HOLDERS: [Holders; 5] =
-    [Holders::Fresh, Holders::Asked, Holders::Untouchable, Holders::Unseen, Holders::Leaving];
-
 /// Something under way that ends by itself, or never.
 #[derive(Clone, Copy)]
 struct Exchange {
@@ -120,13 +116,12 @@ impl World {
     fn holders(&mut self, dice: &mut Dice, now: Instant) -> Option<Holders> {
         let gone = self.party.as_ref().is_none_or(|party| is_due(party.leaves_at, now));
         if gone {
-            let others = [Holders::Untouchable, Holders::Unseen, Holders::Leaving];
-            let kinds = [&[Holders::Fresh; 3][..], &others].concat();
+            let kinds = [Holders::Fresh, Holders::Fresh, Holders::Fresh, Holders::Untouchable, Holders::Unseen];
             let comes = dice.one_in(self.habits.port_held);
             self.party = comes.then(|| Party { holders: dice.pick(&kinds), leaves_at: reaction(dice, now, 2) });
         } else if dice.one_in(10) {
             // Somebody joined them, or the list could not be read this time.
-            return Some(dice.pick(&ALL_HOLDERS));
+            return Some(dice.pick(&[Holders::Fresh, Holders::Asked, Holders::Untouchable, Holders::Unseen]));
         }
         self.party.as_ref().map(|party| party.holders)
     }

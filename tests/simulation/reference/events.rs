@@ -34,17 +34,13 @@ impl Reference {
         if self.answered().is_some() {
             return self.quit(false);
         }
-        if holders == Holders::Leaving {
-            self.awaits_port = true;
-            return self.launch_after(now, RECHECK_PAUSE);
-        }
         if self.settings.wait_for_port {
             self.awaits_port = true;
             self.tell(Notice::PortAwaited);
             return self.launch_after(now, AWAIT_PAUSE);
         }
         match (holders, effort) {
-            (Holders::Untouchable | Holders::Unseen | Holders::Leaving, _) => self.port_lost(now),
+            (Holders::Untouchable | Holders::Unseen, _) => self.port_lost(now),
             (Holders::Fresh, Some(Effort { round: ROUNDS_MAX, .. })) => self.port_lost(now),
             (Holders::Fresh, Some(effort)) => self.ask_holders(now, effort.round + 1),
             (Holders::Fresh | Holders::Asked, None) => self.ask_holders(now, 1),
