@@ -1,9 +1,10 @@
 //! The state directory of one config: its lock, the record of its live worker, and its status file.
 //!
 //! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it
-//! decides which processes are signalled. Files are replaced as a whole, the record is written over in one call, so a
-//! full disk keeps the old one and leaves no litter; they are not synced, since after a crash of the machine there is no worker left to know about. The lock is
-//! a flock: it ends with the process that holds it, however that dies, and no worker inherits it.
+//! decides which processes are signalled. Files are replaced as a whole, and the record is written over in one call, so
+//! a full disk keeps the old one and leaves no litter; they are not synced, since after a crash of the machine there is
+//! no worker left to know about. The lock is a flock: it ends with the process that holds it, however that dies, and no
+//! worker inherits it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -260,8 +261,8 @@ const RECORD_BYTES: usize = 128;
 /// The live worker on disk, so that a supervisor that was killed leaves no orphan that nobody knows.
 ///
 /// The first record replaces whatever an earlier supervisor left. Later ones are written over it in one call of fixed
-/// length, which takes a microsecond, needs no descriptor and on most file systems no room, and is not cut short by SIGKILL.
-/// A reader that met it half written would find nobody's identity.
+/// length, which takes a microsecond, needs no descriptor and on most file systems no room, and is not cut short by
+/// SIGKILL. A reader that met it half written would find nobody's identity.
 #[derive(Debug)]
 pub struct WorkerRecord {
     path: PathBuf,

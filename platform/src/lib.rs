@@ -69,7 +69,7 @@ pub use crate::files::{
     takes_output,
 };
 pub use crate::own_trouble::is_own_trouble;
-pub use crate::owners::{Ownership, holders, holding_users, ownership, port_is_free};
+pub use crate::owners::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free};
 pub use crate::prepare::{Trouble, effective_user_id, open_files_limit, prepare_process};
 pub use crate::process::{
     ExitStatus, Identity, Peeked, Pid, Pinned, ProcessInfo, Reaped, StartTime, describe, identify, is_self_or_ancestor,

@@ -27,7 +27,7 @@ use linux as sys;
 #[cfg(target_os = "macos")]
 use macos as sys;
 
-pub use bind::port_is_free;
+pub use bind::{PortTrial, port_is_free};
 
 /// The most listening sockets on one port that are told apart; more (SO_REUSEPORT farms) are left out.
 pub(crate) const LISTENERS_MAX: usize = 256;

@@ -35,6 +35,16 @@ pub(super) struct Prepared {
     pub(super) warnings: Vec<String>,
 }
 
+/// The log files that a worker gets as its standard output and error. Each worker gets files that no other had: what it
+/// does to their flags stays its own.
+pub(super) struct Outputs {
+    stdout: Option<File>,
+    /// `None`: the same.
+    stderr: Option<Option<File>>,
+    /// Sentences for the log.
+    warnings: Vec<String>,
+}
+
 /// A worker that was spawned.
 pub(super) struct Launched {
     pub(super) pid: Pid,
@@ -57,6 +67,37 @@ impl Prepared {
     pub(super) fn still_holds(&self, config: &Config, secrets: &[(String, Secret)]) -> bool {
         self.secrets == secrets && self.env_file.is_some() && self.env_file == stamp(config)
     }
+}
+
+impl Outputs {
+    /// Opens both. What can't be opened is said, and will be /dev/null.
+    pub(super) fn open(config: &Config) -> Self {
+        let mut warnings = Vec::new();
+        let stdout = open_log(&config.log_stdout, &mut warnings);
+        let is_one = config.log_stderr == config.log_stdout;
+        let stderr = (!is_one).then(|| open_log(&config.log_stderr, &mut warnings));
+        Self { stdout, stderr, warnings }
+    }
+
+    /// Opens both for the next worker. `None`: that one had better try again.
+    pub(super) fn open_ahead(config: &Config) -> Option<Self> {
+        Some(Self::open(config)).filter(|opened| opened.warnings.is_empty())
+    }
+
+    /// Whether the log paths still lead to these files.
+    pub(super) fn still_hold(&self, config: &Config) -> bool {
+        is_at(self.stdout.as_ref(), &config.log_stdout) && is_at(self.stderr().as_ref(), &config.log_stderr)
+    }
+
+    fn stderr(&self) -> &Option<File> {
+        self.stderr.as_ref().unwrap_or(&self.stdout)
+    }
+}
+
+fn is_at(file: Option<&File>, path: &Path) -> bool {
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let held = file.and_then(|file| file.metadata().ok()).map(inode);
+    held.is_some() && held == fs::metadata(path).ok().map(inode)
 }
 
 /// The env file as it is now; `None`: it can't be looked at.
@@ -109,31 +150,23 @@ pub(super) fn prepare(
 ///
 /// # Errors
 /// One line that says what could not be run and why.
-pub(super) fn spawn(config: &Config, prepared: &Prepared, null: &File) -> Result<Launched, String> {
-    let mut warnings = Vec::new();
-    let stdout = open_log(&config.log_stdout, &mut warnings);
-    let stderr =
-        if config.log_stderr == config.log_stdout { None } else { Some(open_log(&config.log_stderr, &mut warnings)) };
-    let stdout_fd = stdout.as_ref().unwrap_or(null).as_fd();
-    let stderr_fd = match &stderr {
-        None => stdout_fd,
-        Some(file) => file.as_ref().unwrap_or(null).as_fd(),
-    };
+pub(super) fn spawn(config: &Config, prepared: &Prepared, outputs: Outputs, null: &File) -> Result<Launched, String> {
+    let stderr = outputs.stderr();
     let command = platform::Command {
         program: &prepared.program,
         args: &prepared.args,
         env: &prepared.env,
         dir: &config.worker_dir,
         stdin: null.as_fd(),
-        stdout: stdout_fd,
-        stderr: stderr_fd,
+        stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
+        stderr: stderr.as_ref().unwrap_or(null).as_fd(),
     };
     let spawned = platform::spawn(&command);
     // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives that
     // back to us: all that we do next would then be time that the worker waits for.
     std::thread::yield_now();
     match spawned {
-        Ok(pid) => Ok(Launched { pid, warnings }),
+        Ok(pid) => Ok(Launched { pid, warnings: outputs.warnings }),
         Err(error) => Err(error.to_string()),
     }
 }

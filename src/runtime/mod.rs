@@ -35,7 +35,7 @@ use platform::{Signal, SignalQueue, Signals};
 
 use self::exchange::{Ended, Exchanger, Verdict};
 use self::hooks::{HookEvent, Hooks};
-use self::launch::Prepared;
+use self::launch::{Outputs, Prepared};
 use self::logs::Logs;
 use self::narrator::{Narrator, Now, millis};
 use self::port::PortWatch;
@@ -69,6 +69,8 @@ struct Supervisor {
     secrets: Secrets,
     /// What the live or last worker was spawned from.
     prepared: Option<Prepared>,
+    /// Log files for the next worker, opened ahead.
+    outputs: Option<Outputs>,
     hooks: Hooks,
     logs: Logs,
     record: WorkerRecord,
@@ -309,6 +311,9 @@ impl Supervisor {
         self.rotate_logs(now);
         if std::mem::take(&mut self.is_status_stale) {
             self.narrator.write(&self.machine, now);
+        }
+        if self.machine.condition() == Condition::Running {
+            self.prepare_next();
         }
     }
 

@@ -5,7 +5,7 @@
 use log::Level;
 
 use super::exchange::Exchanger;
-use super::launch::{self, Launched, Prepared};
+use super::launch::{self, Launched, Outputs, Prepared};
 use super::narrator::Now;
 use super::secrets::Provision;
 use super::sources::Source;
@@ -67,15 +67,26 @@ impl Supervisor {
 
     /// Spawns the worker from what was prepared for the last one, if that still holds and works, or from scratch.
     fn spawn(&mut self, secrets: Vec<(String, Secret)>, now: Now) -> Result<(Launched, Prepared), String> {
+        let config = &self.config;
+        let ahead = self.outputs.take().filter(|outputs| outputs.still_hold(config));
         if let Some(kept) = self.prepared.take()
-            && kept.still_holds(&self.config, &secrets)
-            && let Ok(launched) = launch::spawn(&self.config, &kept, &self.null)
+            && kept.still_holds(config, &secrets)
+            && let outputs = ahead.unwrap_or_else(|| Outputs::open(config))
+            && let Ok(launched) = launch::spawn(config, &kept, outputs, &self.null)
         {
             return Ok((launched, kept));
         }
-        let prepared = launch::prepare(&self.config, &self.inherited, secrets, now.wall_ms)?;
-        let launched = launch::spawn(&self.config, &prepared, &self.null)?;
+        let prepared = launch::prepare(config, &self.inherited, secrets, now.wall_ms)?;
+        let launched = launch::spawn(config, &prepared, Outputs::open(config), &self.null)?;
         Ok((launched, prepared))
+    }
+
+    /// While the worker is well, makes what the next launch would have to make first.
+    pub(super) fn prepare_next(&mut self) {
+        self.port.prepare(self.config.address());
+        if self.outputs.is_none() {
+            self.outputs = Outputs::open_ahead(&self.config);
+        }
     }
 
     fn spawned(&mut self, generation: Generation, launched: Launched, prepared: Prepared, now: Now) -> Event {
@@ -192,7 +203,7 @@ impl Supervisor {
             config.name.clone_from(&self.config.name);
             config.state_dir.clone_from(&self.config.state_dir);
         }
-        self.prepared = None;
+        (self.prepared, self.outputs) = (None, None);
         self.machine.reconfigure(config.settings());
         (self.probe, self.sync) = exchangers(&config);
         self.secrets.reconfigure(&config);

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use platform::{Pid, Pinned, SendSignal};
+use platform::{Pid, Pinned, PortTrial, SendSignal};
 
 use crate::error::escape;
 use crate::policy::Holders;
@@ -25,9 +25,18 @@ pub(super) struct PortWatch {
     asked: Vec<Pinned>,
     found: Vec<Pinned>,
     names: Option<String>,
+    /// For the next look.
+    trial: Option<PortTrial>,
 }
 
 impl PortWatch {
+    /// Makes the socket that the next look at this address needs, if there is a descriptor for it.
+    pub(super) fn prepare(&mut self, address: SocketAddr) {
+        if self.trial.is_none() {
+            self.trial = PortTrial::of(address).ok();
+        }
+    }
+
     /// Whether somebody holds the port; `None` if it is free. Looks for the holders only if it is held and those who
     /// were asked to go are gone.
     ///
@@ -35,11 +44,12 @@ impl PortWatch {
     /// The port cannot be tried: the address is not this machine's, or the port needs a privilege. The worker will meet
     /// the same error and say so; that is not this function's to judge.
     pub(super) fn check(&mut self, address: SocketAddr) -> io::Result<Option<Holders>> {
+        let trial = self.trial.take().filter(|trial| trial.addr() == address);
         if self.address != Some(address) {
             // Whoever held another address is in nobody's way any more.
             *self = Self { address: Some(address), ..Self::default() };
         }
-        if platform::port_is_free(address)? {
+        if trial.map_or_else(|| platform::port_is_free(address), PortTrial::is_free)? {
             *self = Self::default();
             return Ok(None);
         }

@@ -130,6 +130,7 @@ fn supervisor(
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
         prepared: None,
+        outputs: None,
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
         poll,

@@ -9,63 +9,87 @@ use std::net::SocketAddr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Whether a process could listen on `addr` now.
-///
-/// # Errors
-/// EACCES: a port for root only. EADDRNOTAVAIL: no such address on this machine. EMFILE and the like.
-#[cfg(target_os = "linux")]
-pub fn port_is_free(addr: SocketAddr) -> io::Result<bool> {
-    // Linux compares a bind with every listening socket that overlaps, wildcards of both families included.
-    can_bind(addr)
-}
-
 /// Whether a process could listen on `addr` now, and would get the connections.
 ///
-/// With SO_REUSEADDR a BSD-derived kernel compares the exact address only (XNU: in_pcbbind looks up without wildcards
-/// then), so binding 127.0.0.1 succeeds beside a listener on 0.0.0.0 or on the dual-stack [::] of the same user. The
-/// wildcard of the family is therefore tried too. For IPv4 that finds both: XNU enters a dual-stack [::] socket under
-/// the IPv4 wildcard as well, and would let 0.0.0.0 beside it only if both sockets were IPv6 ones. FreeBSD lets 0.0.0.0
-/// beside a dual-stack [::], which is therefore missed there; its IPv6 sockets are IPv6-only unless asked otherwise.
-/// The wildcard may also be refused for another user's listener on another address, which is no conflict; that is rare,
-/// and waiting is the safe answer.
-///
 /// # Errors
 /// EACCES: a port for root only. EADDRNOTAVAIL: no such address on this machine. EMFILE and the like.
-#[cfg(not(target_os = "linux"))]
 pub fn port_is_free(addr: SocketAddr) -> io::Result<bool> {
-    if !can_bind(addr)? {
-        return Ok(false);
-    }
-    let wildcard = match addr {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port())),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, addr.port())),
-    };
-    if wildcard == addr {
-        return Ok(true);
-    }
-    let socket = reusing_socket(wildcard)?;
-    if wildcard.is_ipv6() {
-        // Only IPv6 is asked about: an IPv4 listener is not in the way of an IPv6 address.
-        set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
-    }
-    judge(bind(&socket, wildcard))
+    PortTrial::of(addr)?.is_free()
 }
 
-fn can_bind(addr: SocketAddr) -> io::Result<bool> {
-    judge(bind(&reusing_socket(addr)?, addr))
+/// A socket made ready to try an address with. What is left to do then is two system calls out of four.
+#[derive(Debug)]
+pub struct PortTrial {
+    addr: SocketAddr,
+    socket: OwnedFd,
 }
 
-fn reusing_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
-    let socket = stream_socket(addr)?;
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-    Ok(socket)
-}
+impl PortTrial {
+    /// Makes the socket; `addr` may be anybody's for now.
+    ///
+    /// # Errors
+    /// EMFILE and the like.
+    pub fn of(addr: SocketAddr) -> io::Result<PortTrial> {
+        let socket = stream_socket(addr)?;
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+        Ok(PortTrial { addr, socket })
+    }
 
-fn judge(bound: io::Result<()>) -> io::Result<bool> {
-    match bound {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
-        Err(error) => Err(error),
+    /// Which address it is for.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// As [`port_is_free`]. Linux compares a bind with every listening socket that overlaps, wildcards of both families
+    /// included.
+    ///
+    /// # Errors
+    /// As [`port_is_free`].
+    #[cfg(target_os = "linux")]
+    pub fn is_free(self) -> io::Result<bool> {
+        self.can_bind()
+    }
+
+    /// As [`port_is_free`].
+    ///
+    /// With SO_REUSEADDR a BSD-derived kernel compares the exact address only (XNU: in_pcbbind looks up without
+    /// wildcards then), so binding 127.0.0.1 succeeds beside a listener on 0.0.0.0 or on the dual-stack [::] of the
+    /// same user. The wildcard of the family is therefore tried too. For IPv4 that finds both: XNU enters a dual-stack
+    /// [::] socket under the IPv4 wildcard as well, and would let 0.0.0.0 beside it only if both sockets were IPv6
+    /// ones. FreeBSD lets 0.0.0.0 beside a dual-stack [::], which is therefore missed there; its IPv6 sockets are
+    /// IPv6-only unless asked otherwise. The wildcard may also be refused for another user's listener on another
+    /// address, which is no conflict; that is rare, and waiting is the safe answer.
+    ///
+    /// # Errors
+    /// As [`port_is_free`].
+    #[cfg(not(target_os = "linux"))]
+    pub fn is_free(self) -> io::Result<bool> {
+        let addr = self.addr;
+        if !self.can_bind()? {
+            return Ok(false);
+        }
+        let wildcard = match addr {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port())),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, addr.port())),
+        };
+        if wildcard == addr {
+            return Ok(true);
+        }
+        let trial = PortTrial::of(wildcard)?;
+        if wildcard.is_ipv6() {
+            // Only IPv6 is asked about: an IPv4 listener is not in the way of an IPv6 address.
+            set_option(&trial.socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+        }
+        trial.can_bind()
+    }
+
+    fn can_bind(self) -> io::Result<bool> {
+        match bind(&self.socket, self.addr) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
