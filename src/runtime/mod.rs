@@ -93,6 +93,8 @@ struct Supervisor {
     is_record_stale: bool,
     /// Whether the status file is out of date.
     is_status_stale: bool,
+    /// Whether the code that reads configurations has run since code was last given back.
+    has_read_config: bool,
     /// Set by the policy's `Quit`.
     end: Option<ExitCode>,
 }
@@ -116,7 +118,8 @@ struct Ready {
 }
 
 impl Supervisor {
-    /// Runs until the policy quits.
+    /// Runs until the policy quits. Apart from the code of the start, which is given back.
+    #[inline(never)]
     fn supervise(mut self) -> Result<ExitCode, Error> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
@@ -304,6 +307,10 @@ impl Supervisor {
                 }
             };
             self.is_status_stale = true;
+            // From here on it may be weeks until any of it runs again.
+            if matches!(notice, Notice::Ready(..)) && std::mem::take(&mut self.has_read_config) {
+                platform::give_back_code();
+            }
             for event in self.narrator.tell(notice, &self.machine, now) {
                 self.fire(event, now);
             }

@@ -187,6 +187,7 @@ impl Supervisor {
         // Leases that were cancelled for this begin anew, also where the configuration stays: settled, they would start
         // the worker without its secrets.
         self.secrets.abort();
+        self.has_read_config = true;
         let loaded = match Config::load(&self.config.path) {
             Ok(loaded) => loaded,
             Err(error) => {
