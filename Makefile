@@ -4,8 +4,11 @@ EXAMPLE := examples/inngest-bun
 # npm writes this file last, so it is there, and newer than the lock file, once an install is complete.
 INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
+# `linux` or something else: the binary for Linux is built on Linux alone.
+SYSTEM := $(shell uname | tr A-Z a-z)
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint doc tidy freebsd macos bench soak fuzz mutants miri sanitize setup-cross clean
+.PHONY: help run test check fmt lint doc tidy freebsd macos linux bench soak fuzz mutants miri sanitize setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +21,7 @@ test: $(INSTALLED) ## Run all tests, against bun and the Inngest SDK too (needs 
 	cargo test --workspace --no-fail-fast --lib --bins --tests
 	cargo test --workspace --no-fail-fast --doc
 
-check: fmt lint doc tidy freebsd macos ## Run every check that is not a test of behaviour
+check: fmt lint doc tidy freebsd macos $(filter linux,$(SYSTEM)) ## Run every check that is not a test of behaviour
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -38,6 +41,9 @@ freebsd: ## Type-check for FreeBSD (needs setup-cross)
 
 macos: ## Build the release binary for Apple silicon and check its size (needs setup-cross)
 	@sh scripts/cross.sh macos
+
+linux: ## Build the small release binary for Linux and check its size (needs setup-cross)
+	@sh scripts/cross.sh linux
 
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
@@ -64,7 +70,7 @@ miri: ## Run what Miri can run: http, policy, config, dotenv, error (needs night
 sanitize: ## Run the tests of platform and library under the address sanitizer (needs nightly Rust)
 	@sh scripts/nightly.sh sanitize
 
-setup-cross: ## Install what freebsd and macos need
+setup-cross: ## Install what freebsd, macos and linux need
 	@sh scripts/cross.sh setup
 
 clean: ## Remove everything that was built or installed here

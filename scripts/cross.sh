@@ -1,11 +1,12 @@
 #!/bin/sh
-# Checks the systems that this one is not: type-checks for FreeBSD, and builds the release binary for macOS.
+# Builds what plain cargo does not: a type check for FreeBSD, and small release binaries for macOS and Linux.
 #
-#   cross.sh setup      installs what the other two need; does nothing where it is there already
+#   cross.sh setup      installs what the others need; does nothing where it is there already
 #   cross.sh freebsd    type-checks the workspace for FreeBSD
 #   cross.sh macos      builds for Apple silicon and checks that the binary is one, and small
+#   cross.sh linux      builds for this machine's kind, without shared libraries, and checks that it is so, and small
 #
-# Both build the standard library from its source, since rustup's compiler has it for this system alone. So they use a
+# All build the standard library from its source, since rustup's compiler has it for this system alone. So they use a
 # compiler that comes with that source: rustup's with the component rust-src, or Debian's rustc-web. Nothing is ever
 # skipped: what is missing is an error.
 set -eu
@@ -14,7 +15,9 @@ cd "$(dirname "$0")/.."
 # The versions that these builds were seen to work with.
 ZIGBUILD_VERSION=0.24.0
 ZIG_VERSION=0.17.1
-BINARY_BYTES_MAX=500000
+MACOS_BYTES_MAX=500000
+LINUX_BYTES_MAX=575000
+START_BYTES_MIN=200000
 
 ROOT=$PWD/target/cross
 TOOLS=$ROOT/tools
@@ -55,10 +58,17 @@ install_compiler() {
     fi
 }
 
+install_musl() {
+    [ "$(id -u)" = 0 ] || fail "cannot find musl-gcc: install musl-tools"
+    apt-get update -q
+    apt-get install -y --no-install-recommends musl-tools
+}
+
 setup() {
     choose_compiler || install_compiler
     choose_compiler || fail "cannot find a compiler with the library's source after installing one"
     [ "$(uname)" = Linux ] || return 0
+    command -v musl-gcc >/dev/null || install_musl
     # In an environment of its own, so that no Python of this machine changes.
     [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS"
     "$TOOLS/bin/pip" install --quiet "cargo-zigbuild==$ZIGBUILD_VERSION" "ziglang==$ZIG_VERSION"
@@ -88,29 +98,70 @@ build_macos() {
         fail "cannot build for macOS on $(uname)"
         ;;
     esac
-    check_binary "$ROOT/aarch64-apple-darwin/release/worker-supervisor"
+    check_macos "$ROOT/aarch64-apple-darwin/release/worker-supervisor"
+}
+
+# musl instead of glibc: nothing to load and to relocate at the start, and its allocator keeps a few pages. At a fixed
+# address, for the same reason.
+build_linux() {
+    [ "$(uname)" = Linux ] || fail "cannot build for Linux on $(uname)"
+    command -v musl-gcc >/dev/null || fail "cannot find musl-gcc: run make setup-cross"
+    target=$(uname -m)-unknown-linux-musl
+    variable=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)
+    # The library wants an unwinder, of which it uses two functions, for a backtrace that a binary without names and
+    # unwind tables can't show: here they are any function that takes no harm from being called.
+    mkdir -p "$ROOT/no-unwinder"
+    printf '!<arch>\n' >"$ROOT/no-unwinder/libunwind.a"
+    unwinder="-L native=$ROOT/no-unwinder -C force-unwind-tables=no"
+    unwinder="$unwinder -C link-arg=-Wl,--defsym=_Unwind_Backtrace=getpid,--defsym=_Unwind_GetIP=getpid"
+    fixed="-C target-feature=+crt-static -C relocation-model=static -C link-self-contained=no"
+    # Under the name of what it says, since cargo links anew only if the arguments differ.
+    script=$ROOT/$(cksum <scripts/linux.ld | cut -d " " -f 1).ld
+    cp scripts/linux.ld "$script"
+    env "${variable}_LINKER=musl-gcc" "${variable}_RUSTFLAGS=$LEAN $fixed $unwinder -C symbol-mangling-version=v0" \
+        "$CARGO" rustc --release --bin worker-supervisor $BUILD_STD --target "$target" -- -C "link-arg=-Wl,-T,$script"
+    # Under a name without the kind of machine.
+    mkdir -p "$ROOT/linux"
+    cp "$ROOT/$target/release/worker-supervisor" "$ROOT/linux/worker-supervisor.new"
+    mv "$ROOT/linux/worker-supervisor.new" "$ROOT/linux/worker-supervisor"
+    check_linux "$ROOT/linux/worker-supervisor"
 }
 
 # The first 16 bytes of a Mach-O file: magic, CPU type, CPU subtype, file type.
-check_binary() {
+check_macos() {
     head=$(od -An -tx1 -N16 "$1" | tr -d ' \n')
     case $head in
     cffaedfe0c000001????????02000000) ;;
     *) fail "$1 is no 64-bit arm64 Mach-O executable: it begins with $head" ;;
     esac
+    check_size "$1" "Mach-O 64-bit arm64" "$MACOS_BYTES_MAX"
+}
+
+check_linux() {
+    type=$(readelf --file-header "$1" | awk '$1 == "Type:" { print $2 }')
+    [ "$type" = EXEC ] || fail "$1 is no ELF executable at a fixed address but $type"
+    ! readelf --program-headers --wide "$1" | grep -E '^ *(INTERP|DYNAMIC) ' || fail "$1 wants shared libraries"
+    # Far less, if the names in the script are no longer those of the code.
+    start=$(readelf --section-headers --wide "$1" | awk '$2 == ".text.start" || $3 == ".text.start" { print $(NF - 5) }')
+    [ "$((0x${start:-0}))" -ge "$START_BYTES_MIN" ] || fail "scripts/linux.ld finds only 0x${start:-0} bytes"
+    check_size "$1" "static ELF, $((0x$start)) bytes of it for the start" "$LINUX_BYTES_MAX"
+}
+
+check_size() {
     bytes=$(wc -c <"$1" | tr -d ' ')
-    echo "$1: Mach-O 64-bit arm64, $bytes of at most $BINARY_BYTES_MAX bytes"
-    [ "$bytes" -le "$BINARY_BYTES_MAX" ] || fail "the binary has outgrown its limit"
+    echo "$1: $2, $bytes of at most $3 bytes"
+    [ "$bytes" -le "$3" ] || fail "the binary has outgrown its limit"
 }
 
 case ${1-} in
 setup) setup ;;
-freebsd | macos)
+freebsd | macos | linux)
     choose_compiler || fail "cannot find a compiler with the library's source: run make setup-cross"
     case $1 in
     freebsd) check_freebsd ;;
     macos) build_macos ;;
+    linux) build_linux ;;
     esac
     ;;
-*) fail "usage: cross.sh setup | freebsd | macos" ;;
+*) fail "usage: cross.sh setup | freebsd | macos | linux" ;;
 esac
