@@ -6,6 +6,7 @@ INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
 # `linux` or something else: the binary for Linux is built on Linux alone.
 SYSTEM := $(shell uname | tr A-Z a-z)
+LINUX_PRODUCT := $(CURDIR)/target/cross/linux/worker-supervisor
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fmt lint doc tidy freebsd macos linux bench soak fuzz mutants miri sanitize setup-cross clean
@@ -47,9 +48,10 @@ linux: ## Build the small release binary for Linux and check its size (needs set
 
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
-bench: ## Measure everything; writes docs/bench
-	cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
-	cargo bench --bench report
+bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench
+	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) \
+		cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
+	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) cargo bench --bench report
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
 	cargo build --release --example worker

@@ -31,7 +31,7 @@ pub(crate) use contender::{Contender, Recipe};
 pub(crate) use figures::{Figure, Results, Summary};
 pub(crate) use machine::Machine;
 pub(crate) use peers::{
-    PRODUCT, absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_with_sync,
+    absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_of_cargo, product_with_sync,
 };
 pub(crate) use programs::{bare, helper, worker};
 pub(crate) use record::{Entry, Mark};

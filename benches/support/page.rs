@@ -187,7 +187,7 @@ fn binaries(page: &mut String, sizes: &[Size], making: Option<&Making>) {
         plain(*secs)
     );
     if !crates.is_empty() {
-        page.push_str("\n| machine code of this machine's, by crate | bytes |\n| --- | --- |\n");
+        page.push_str("\n| machine code of `cargo build --release`, by crate | bytes |\n| --- | --- |\n");
         for (name, bytes) in crates {
             let _ = writeln!(page, "| {name} | {bytes} |");
         }

@@ -12,11 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::contender::{Recipe, Site};
-use super::programs::{bare, helper};
+use super::programs::{OF_CARGO, bare, helper, product_program};
 use super::record::Mark;
-
-/// The product's program.
-pub(crate) const PRODUCT: &str = env!("CARGO_BIN_EXE_worker-supervisor");
 
 const HEALTH_INTERVAL_SECS: u32 = 30;
 
@@ -46,7 +43,7 @@ const BARE: Recipe = Recipe {
 pub(crate) fn product() -> Recipe {
     Recipe {
         name: "worker-supervisor",
-        prepare: |dir, site| supervise(dir, site, HEALTH_INTERVAL_SECS, ""),
+        prepare: |dir, site| supervise(&product_program(), dir, site, HEALTH_INTERVAL_SECS, ""),
         stop: |pid, _| signal(pid, Signal::SIGTERM),
         ready: Mark::Got,
         leaves_worker: false,
@@ -59,23 +56,27 @@ pub(crate) fn product_apart() -> Recipe {
     Recipe {
         prepare: |dir, site| {
             let program = dir.join("worker-supervisor");
-            std::fs::copy(PRODUCT, &program).expect("the program can be copied");
+            std::fs::copy(product_program(), &program).expect("the program can be copied");
             // Until they are on disk, the pages of a new file count as dirty.
             std::fs::File::open(&program).and_then(|file| file.sync_all()).expect("the copy can be written to disk");
-            let configured = supervise(dir, site, RARELY_SECS, "");
-            let mut command = Command::new(program);
-            command.args(configured.get_args());
-            command
+            supervise(&program, dir, site, RARELY_SECS, "")
         },
         ..product()
     }
+}
+
+/// The product as plain cargo builds it, if that is not the one that is measured.
+pub(crate) fn product_of_cargo() -> Option<Recipe> {
+    let prepare = |dir: &Path, site: &Site| supervise(Path::new(OF_CARGO), dir, site, HEALTH_INTERVAL_SECS, "");
+    (product_program() != Path::new(OF_CARGO)).then_some(Recipe { prepare, ..product() })
 }
 
 /// The product with a registration too.
 pub(crate) fn product_with_sync() -> Recipe {
     Recipe {
         prepare: |dir, site| {
-            let mut command = supervise(dir, site, HEALTH_INTERVAL_SECS, "sync_endpoint = \"/api\"\n");
+            let mut command =
+                supervise(&product_program(), dir, site, HEALTH_INTERVAL_SECS, "sync_endpoint = \"/api\"\n");
             // A worker that listened at the same moment of its life each time would meet the probes in step.
             command.env("BENCH_DELAY_MS_MAX", "40");
             command
@@ -164,7 +165,7 @@ fn bare_loop(way: &str, site: &Site) -> Command {
     command
 }
 
-fn supervise(dir: &Path, site: &Site, health_interval_secs: u32, more: &str) -> Command {
+fn supervise(program: &Path, dir: &Path, site: &Site, health_interval_secs: u32, more: &str) -> Command {
     let config = dir.join("worker.toml");
     let text = format!(
         "command = [{:?}]\nport = {}\nhealth_interval_secs = {health_interval_secs}\nstable_secs = 0\n\
@@ -176,7 +177,7 @@ fn supervise(dir: &Path, site: &Site, health_interval_secs: u32, more: &str) -> 
         dir.join("state"),
     );
     put(&config, &text, 0o600);
-    let mut command = Command::new(PRODUCT);
+    let mut command = Command::new(program);
     command.arg("--config").arg(config);
     command
 }

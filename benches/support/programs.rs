@@ -1,4 +1,4 @@
-//! The programs in C, compiled by whatever `cc` is: where Rust links, there is one.
+//! The product, and the programs in C, compiled by whatever `cc` is: where Rust links, there is one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +6,14 @@ use std::sync::OnceLock;
 
 /// Where cargo lets benchmarks put files.
 const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// The product as plain cargo builds it.
+pub(crate) const OF_CARGO: &str = env!("CARGO_BIN_EXE_worker-supervisor");
+
+/// The product that is measured: what BENCH_PRODUCT names, or cargo's.
+pub(crate) fn product_program() -> PathBuf {
+    std::env::var_os("BENCH_PRODUCT").map_or_else(|| PathBuf::from(OF_CARGO), PathBuf::from)
+}
 
 /// The worker of all contenders.
 pub(crate) fn worker() -> &'static Path {

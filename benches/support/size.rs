@@ -1,31 +1,43 @@
-//! How large the release binary is, what is in it, and what it takes to build it.
+//! How large the release binaries are, what is in the one of plain cargo, and what it takes to build that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use super::programs::{OF_CARGO, product_program};
+
 /// The release binary of Apple silicon that `make macos` leaves, from the root.
 const MACOS: &str = "target/cross/aarch64-apple-darwin/release/worker-supervisor";
+
+/// The one of this machine that `make linux` leaves.
+const LINUX: &str = "target/cross/linux/worker-supervisor";
 
 /// In bytes: crates with less are not named.
 const SMALL: u64 = 1_500;
 
 /// Of one binary.
 pub(crate) struct Size {
-    /// The system that it is for.
-    pub(crate) target: &'static str,
+    /// The system that it is for, and how it was built.
+    pub(crate) target: String,
     /// Its length in bytes.
     pub(crate) bytes: u64,
 }
 
-/// The binaries that were built: this machine's, and Apple silicon's if another machine has built one.
+/// The binaries that were built, with a word on which of them was measured.
 pub(crate) fn binaries() -> Vec<Size> {
-    let own = "this machine's";
-    let macos = Path::new(env!("CARGO_MANIFEST_DIR")).join(MACOS);
-    let length = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len());
-    let found = [(own, length(Path::new(super::PRODUCT))), ("aarch64-apple-darwin, `make macos`", length(&macos))];
-    found.into_iter().filter_map(|(target, bytes)| Some(Size { target, bytes: bytes.ok()? })).collect()
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = [
+        ("this machine's, `cargo build --release`", OF_CARGO),
+        ("this machine's, `make linux`", LINUX),
+        ("aarch64-apple-darwin, `make macos`", MACOS),
+    ];
+    let found = names.into_iter().filter_map(|(target, path)| {
+        let path = root.join(path);
+        let measured = if path == product_program() { ", measured above" } else { "" };
+        Some(Size { target: format!("{target}{measured}"), bytes: std::fs::metadata(path).ok()?.len() })
+    });
+    found.collect()
 }
 
 /// What went into the binary.
