@@ -144,6 +144,7 @@ check_linux() {
     # Far less, if the names in the script are no longer those of the code.
     start=$(readelf --section-headers --wide "$1" | awk '$2 == ".text.start" || $3 == ".text.start" { print $(NF - 5) }')
     [ "$((0x${start:-0}))" -ge "$START_BYTES_MIN" ] || fail "scripts/linux.ld finds only 0x${start:-0} bytes"
+    "$1" --version >/dev/null || fail "$1 does not run"
     check_size "$1" "static ELF, $((0x$start)) bytes of it for the start" "$LINUX_BYTES_MAX"
 }
 
