@@ -96,6 +96,11 @@ impl Logs {
         problems
     }
 
+    /// Gives up the rotations under way, and removes the copies that they began.
+    pub(super) fn abandon(&mut self) {
+        self.rotating.clear();
+    }
+
     /// Goes on with the rotations under way. Returns what went wrong, in words.
     pub(super) fn step(&mut self, now: Instant) -> Vec<String> {
         let mut problems = Vec::new();

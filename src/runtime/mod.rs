@@ -31,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::warn;
 use mio::{Events, Poll};
-use platform::{Signal, SignalQueue, Signals};
+use platform::{SignalQueue, Signals};
 
 use self::exchange::{Ended, Exchanger, Verdict};
 use self::hooks::{HookEvent, Hooks};
@@ -40,12 +40,12 @@ use self::logs::Logs;
 use self::narrator::{Narrator, Now, millis};
 use self::port::PortWatch;
 use self::secrets::Secrets;
-use self::sources::Source;
+use self::sources::{Ready, TakenSignals};
 use self::words::Line;
 use self::worker::Worker;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
-use crate::policy::{Actions, Condition, Event, Generation, Machine, Notice, ProbeOutcome, StopSignal};
+use crate::policy::{Actions, Condition, Event, Generation, Machine, Notice, ProbeOutcome};
 use crate::state_dir::WorkerRecord;
 
 /// How many events one poll may return; the rest come with the next.
@@ -93,6 +93,8 @@ struct Supervisor {
     is_record_stale: bool,
     /// Whether the status file is out of date.
     is_status_stale: bool,
+    /// Whether it was out of date already when the last turn began.
+    is_status_put_off: bool,
     /// Whether the code that reads configurations has run since code was last given back.
     has_read_config: bool,
     /// Set by the policy's `Quit`.
@@ -107,16 +109,6 @@ enum Told {
     Line(Line),
 }
 
-/// Which sources asked to be looked at.
-#[derive(Clone, Copy, Default)]
-struct Ready {
-    signals: bool,
-    worker: bool,
-    helpers: bool,
-    probe: bool,
-    sync: bool,
-}
-
 impl Supervisor {
     /// Runs until the policy quits. Apart from the code of the start, which is given back.
     #[inline(never)]
@@ -124,38 +116,53 @@ impl Supervisor {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             // First of all what came of the first launch: it is news now, not when the first event comes.
-            self.tell(read_clock());
+            let now = read_clock();
+            self.tell(now);
             if let Some(code) = self.end {
+                self.leave(now);
                 return Ok(code);
             }
-            let ready = self.wait(&mut events)?;
+            let ready = self.wait(&mut events, now)?;
             self.turn(ready, read_clock());
         }
     }
 
-    fn wait(&mut self, events: &mut Events) -> Result<Ready, Error> {
+    /// Ends what nobody else would end. All else goes with the process: taking it down piece by piece takes the time of
+    /// a whole exit.
+    fn leave(mut self, now: Now) {
+        self.write_status(now);
+        self.hooks.kill_all();
+        self.logs.abandon();
+        std::mem::forget(self);
+    }
+
+    /// Waits for events. The status file is written meanwhile, unless there are some already: then it can tell of them
+    /// too, in the next turn.
+    fn wait(&mut self, events: &mut Events, now: Now) -> Result<Ready, Error> {
         let has_more_signals = std::mem::take(&mut self.has_more_signals);
-        let timeout = if has_more_signals {
-            Some(Duration::ZERO)
-        } else {
-            self.next_deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
-        };
-        match self.poll.poll(events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::cannot(ExitCode::Internal, "wait for events", error)),
-        }
-        let mut ready = Ready { signals: has_more_signals, ..Ready::default() };
-        for event in events.iter() {
-            match Source::of(event.token()) {
-                Source::Signals => ready.signals = true,
-                Source::Bell => ready.worker = true,
-                Source::Helper => ready.helpers = true,
-                Source::Probe => ready.probe = true,
-                Source::Sync => ready.sync = true,
+        if self.is_status_stale {
+            self.poll(events, Some(Duration::ZERO))?;
+            self.is_status_put_off = !events.is_empty() && !self.is_status_put_off;
+            if !self.is_status_put_off {
+                self.write_status(now);
             }
+        } else {
+            events.clear();
         }
-        Ok(ready)
+        if events.is_empty() {
+            let due_at = if has_more_signals { Some(now.instant) } else { self.next_deadline() };
+            self.poll(events, due_at.map(|at| at.saturating_duration_since(Instant::now())))?;
+        }
+        Ok(Ready::of(events, has_more_signals))
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<(), Error> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                Err(Error::cannot(ExitCode::Internal, "wait for events", error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn turn(&mut self, ready: Ready, now: Now) {
@@ -293,7 +300,13 @@ impl Supervisor {
             .min()
     }
 
-    /// Everything that can wait until the work of the turn is done: log lines, hooks, log rotation, the status file.
+    fn write_status(&mut self, now: Now) {
+        if std::mem::take(&mut self.is_status_stale) {
+            self.narrator.write(&self.machine, now);
+        }
+    }
+
+    /// What can wait until the work of the turn is done: record, log lines, hooks, log rotation.
     fn tell(&mut self, now: Now) {
         if std::mem::take(&mut self.is_record_stale) {
             self.write_record(now);
@@ -316,9 +329,6 @@ impl Supervisor {
             }
         }
         self.rotate_logs(now);
-        if std::mem::take(&mut self.is_status_stale) {
-            self.narrator.write(&self.machine, now);
-        }
         if self.machine.condition() == Condition::Running {
             self.prepare_next();
         }
@@ -356,27 +366,6 @@ impl Supervisor {
         for problem in self.logs.step(now.instant) {
             self.narrator.warn("log-rotation", problem, now);
         }
-    }
-}
-
-/// The signals of one turn. Several stops at once are one wish, not a wish for haste.
-#[derive(Default)]
-struct TakenSignals {
-    child: bool,
-    restart: bool,
-    stop: Option<StopSignal>,
-}
-
-impl TakenSignals {
-    fn add(&mut self, signal: Signal) {
-        let stop = match signal {
-            Signal::Child => return self.child = true,
-            Signal::Usr1 => return self.restart = true,
-            Signal::Term => StopSignal::Term,
-            Signal::Int => StopSignal::Int,
-            Signal::Hup => StopSignal::Hup,
-        };
-        self.stop.get_or_insert(stop);
     }
 }
 

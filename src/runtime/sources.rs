@@ -1,9 +1,12 @@
-//! What the loop listens to, and the token that mio knows each by.
+//! What the loop listens to, the token that mio knows each by, and what came of listening.
 //!
 //! Readiness is only a hint: every source is asked until it has nothing more to say, and a source that was replaced in
 //! the same turn finds a needless hint harmless.
 
-use mio::Token;
+use mio::{Events, Token};
+use platform::Signal;
+
+use crate::policy::StopSignal;
 
 /// Something that can wake the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,54 @@ impl Source {
             3 => Self::Sync,
             _ => Self::Helper,
         }
+    }
+}
+
+/// Which sources asked to be looked at.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ready {
+    pub(super) signals: bool,
+    pub(super) worker: bool,
+    pub(super) helpers: bool,
+    pub(super) probe: bool,
+    pub(super) sync: bool,
+}
+
+impl Ready {
+    /// Those of the events, and the signals in any case if some were left.
+    pub(super) fn of(events: &Events, has_more_signals: bool) -> Self {
+        let mut ready = Self { signals: has_more_signals, ..Self::default() };
+        for event in events {
+            match Source::of(event.token()) {
+                Source::Signals => ready.signals = true,
+                Source::Bell => ready.worker = true,
+                Source::Helper => ready.helpers = true,
+                Source::Probe => ready.probe = true,
+                Source::Sync => ready.sync = true,
+            }
+        }
+        ready
+    }
+}
+
+/// The signals of one turn. Several stops at once are one wish, not a wish for haste.
+#[derive(Default)]
+pub(super) struct TakenSignals {
+    pub(super) child: bool,
+    pub(super) restart: bool,
+    pub(super) stop: Option<StopSignal>,
+}
+
+impl TakenSignals {
+    pub(super) fn add(&mut self, signal: Signal) {
+        let stop = match signal {
+            Signal::Child => return self.child = true,
+            Signal::Usr1 => return self.restart = true,
+            Signal::Term => StopSignal::Term,
+            Signal::Int => StopSignal::Int,
+            Signal::Hup => StopSignal::Hup,
+        };
+        self.stop.get_or_insert(stop);
     }
 }
 

@@ -151,6 +151,7 @@ fn supervisor(
         is_sweep_due: false,
         is_record_stale: false,
         is_status_stale: true,
+        is_status_put_off: false,
         has_read_config: true,
         end: None,
         config,
