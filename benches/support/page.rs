@@ -29,9 +29,15 @@ pub(crate) enum By {
 }
 
 /// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
-pub(crate) const GOALS: [Goal; 8] = [
+pub(crate) const GOALS: [Goal; 9] = [
     Goal {
-        what: "restart, × the bare loop",
+        what: "restart among all contenders, × the bare loop",
+        limit: 1.1,
+        place: ("restart", "Restart of a worker older", "worker-supervisor", "from SIGKILL"),
+        by: By::Ratio,
+    },
+    Goal {
+        what: "restart at once, × the bare loop",
         limit: 1.1,
         place: ("restart", "Restart at once", "worker-supervisor", "from SIGKILL"),
         by: By::Ratio,
@@ -126,7 +132,10 @@ pub(crate) fn write(results: &[Results], chart: &str, sizes: &[Size], making: Op
 }
 
 fn goals(page: &mut String, results: &[Results]) {
-    page.push_str("\n## Goals\n\n| goal | at most | measured | |\n| --- | --- | --- | --- |\n");
+    page.push_str(
+        "\n## Goals\n\nThose in milliseconds were set on a machine where the bare loop takes 0.80 ms for a restart.\n",
+    );
+    page.push_str("\n| goal | at most | measured | |\n| --- | --- | --- | --- |\n");
     for Goal { what, limit, place: (name, table, who, figure), by } in GOALS {
         let all = results.iter().filter(|results| results.name == name).flat_map(|results| &results.figures);
         let mut found = all.filter(|it| it.table.starts_with(table) && it.who == who && it.what.starts_with(figure));
