@@ -48,7 +48,7 @@ linux: ## Build the small release binary for Linux and check its size (needs set
 
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
-bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench
+bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
 	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) \
 		cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
 	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) cargo bench --bench report

@@ -68,10 +68,10 @@ setup() {
     choose_compiler || install_compiler
     choose_compiler || fail "cannot find a compiler with the library's source after installing one"
     [ "$(uname)" = Linux ] || return 0
-    command -v musl-gcc >/dev/null || install_musl
     # In an environment of its own, so that no Python of this machine changes.
     [ -x "$TOOLS/bin/pip" ] || python3 -m venv "$TOOLS"
     "$TOOLS/bin/pip" install --quiet "cargo-zigbuild==$ZIGBUILD_VERSION" "ziglang==$ZIG_VERSION"
+    command -v musl-gcc >/dev/null || install_musl
     echo "$("$RUSTC" --version), zig $ZIG_VERSION, cargo-zigbuild $ZIGBUILD_VERSION"
 }
 

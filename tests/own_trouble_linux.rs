@@ -153,6 +153,19 @@ fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
 }
 
 #[test]
+fn supervisor_with_few_descriptors_keeps_none_for_later_and_notices_a_worker_that_hangs() {
+    // What it holds at rest, and what it would hold for the next launch.
+    for limit in 10..=13 {
+        let scene = Scene::new().set("stable_secs", 0).set("health_interval_secs", "0.2");
+        let scene = scene.set("health_timeout_secs", "0.2").set("drain_timeout_secs", 1);
+        let argument = format!("--nofile={limit}:{limit}");
+        let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));
+        send_signal(supervisor.wait_ready(), Signal::SIGSTOP);
+        supervisor.wait_nth_ready(2);
+    }
+}
+
+#[test]
 fn start_without_descriptors_fails_with_a_reason_and_starts_nothing() {
     for limit in 4..=6 {
         let scene = Scene::new();

@@ -142,10 +142,14 @@ fn goals(page: &mut String, results: &[Results]) {
         let (measured, verdict) = found.next().map_or(("not measured".to_owned(), ""), |it| {
             let ratio = it.ratio.filter(|_| by == By::Ratio);
             let number = ratio.map_or(it.summary.median, |ratio| ratio.median);
-            let is_noisy =
-                (by != By::MedianOfMany && it.summary.is_noisy()) || ratio.is_some_and(|ratio| ratio.is_noisy);
+            let high = it.summary.high;
+            let is_scattered = match by {
+                By::Ratio => ratio.is_some_and(|ratio| ratio.is_noisy),
+                By::Median => it.summary.is_noisy() && number <= limit && limit < high,
+                By::MedianOfMany => false,
+            };
             let verdict = if number <= limit { "reached" } else { "missed" };
-            (plain(number), if is_noisy { "the machine was too busy to tell" } else { verdict })
+            (plain(number), if is_scattered { "too scattered to tell" } else { verdict })
         });
         let _ = writeln!(page, "| {what} | {limit} | {measured} | {verdict} |");
     }

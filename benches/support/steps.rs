@@ -1,21 +1,22 @@
-//! Where the time of a restart goes: the product's own calls of the platform, in the product's order, timed one by one.
+//! Where the time of a restart goes: the product's own calls, in the product's order, timed one by one.
 //!
 //! They run in the benchmark's process, without the policy between them, and so say what each costs, not what a restart
 //! of the product takes.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{File, Metadata, metadata};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use platform::{Bell, ExitBell, Pid, Reaped, SendSignal};
+use platform::{Bell, ExitBell, Pid, PortTrial, Reaped, SendSignal};
 
 use super::place::{PortClaim, TempDir, free_port};
 use super::record::{Mark, Record};
@@ -27,11 +28,13 @@ const STEPS: [&str; 7] = [
     "SIGKILL until the exit is noticed",
     "look, and kill what is left of the group",
     "reap",
-    "try the port",
-    "open both logs",
+    "try the port, with a socket made before",
+    "look whether the logs opened before still hold",
     "spawn, until it returns",
     "spawn, until the first instruction",
 ];
+
+const LOGS: [&str; 2] = ["log", "err"];
 
 /// How long a worker lives.
 const LIFE: Duration = Duration::from_millis(15);
@@ -51,7 +54,7 @@ struct Scene {
 pub(crate) fn measure(results: &mut Results, rounds: usize) {
     let mut scene = Scene::new();
     let mut times = STEPS.map(|_| Vec::with_capacity(rounds));
-    let (mut pid, _, _) = scene.spawn();
+    let (mut pid, _) = scene.spawn(&scene.open_logs());
     for _ in 0..rounds {
         scene.wait_listening(pid);
         sleep(LIFE);
@@ -96,6 +99,8 @@ impl Scene {
         registry
             .register(&mut SourceFd(&bell.as_raw_fd()), Token(0), Interest::READABLE)
             .expect("a bell can be watched");
+        let trial = PortTrial::of(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()))).expect("a socket");
+        let logs = self.open_logs();
         let killed_at = now_ns();
         platform::signal(pid, SendSignal::Kill).expect("our own worker");
         self.wait_for_bell(&mut bell);
@@ -108,28 +113,34 @@ impl Scene {
         let reaped_at = now_ns();
         drop(bell);
         let begun_at = now_ns();
-        let is_free = platform::port_is_free(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number())));
-        assert!(is_free.is_ok_and(|is_free| is_free), "the port is free once its worker is gone");
+        assert!(trial.is_free().is_ok_and(|is_free| is_free), "the port is free once its worker is gone");
         let tried_at = now_ns();
-        let (next, opened_at, spawned_at) = self.spawn();
+        for (log, name) in logs.iter().zip(LOGS) {
+            let inode = |metadata: Metadata| (metadata.dev(), metadata.ino());
+            let (held, there) = (log.metadata().map(inode), metadata(self.dir.join(name)).map(inode));
+            assert_eq!(held.expect("an open file"), there.expect("a log"));
+        }
+        let looked_at = now_ns();
+        let (next, spawned_at) = self.spawn(&logs);
         let first_at = wait_for(|| "the next worker".to_owned(), || self.mark(next, Mark::Began));
         let spans = [
             (killed_at, noticed_at),
             (noticed_at, group_killed_at),
             (group_killed_at, reaped_at),
             (begun_at, tried_at),
-            (tried_at, opened_at),
-            (opened_at, spawned_at),
-            (opened_at, first_at),
+            (tried_at, looked_at),
+            (looked_at, spawned_at),
+            (looked_at, first_at),
         ];
         (next, spans.map(|(from, to)| (to - from) as f64 / 1e3))
     }
 
-    /// The pid, when the logs were open, and when spawn returned.
-    fn spawn(&self) -> (Pid, u64, u64) {
-        let [stdout, stderr] =
-            ["log", "err"].map(|name| platform::open_log(&self.dir.join(name)).expect("a log opens"));
-        let opened_at = now_ns();
+    fn open_logs(&self) -> [File; 2] {
+        LOGS.map(|name| platform::open_log(&self.dir.join(name)).expect("a log opens"))
+    }
+
+    /// The pid, and when spawn returned.
+    fn spawn(&self, [stdout, stderr]: &[File; 2]) -> (Pid, u64) {
         let command = platform::Command {
             program: &self.program,
             args: std::slice::from_ref(&self.program),
@@ -140,7 +151,7 @@ impl Scene {
             stderr: stderr.as_fd(),
         };
         let pid = platform::spawn(&command).expect("the worker starts");
-        (pid, opened_at, now_ns())
+        (pid, now_ns())
     }
 
     fn wait_for_bell(&mut self, bell: &mut Bell) {

@@ -28,12 +28,20 @@ unsafe extern "C" fn give_back_segments(
     // SAFETY: as before.
     let base = unsafe { (*info).dlpi_addr };
     for header in headers.iter().filter(|it| it.p_type == libc::PT_LOAD && it.p_flags & libc::PF_W == 0) {
-        // A segment may begin inside a page, but no two of them share an aligned block, elf(5).
-        let begin = (base + header.p_vaddr) & !(header.p_align.max(1) - 1);
+        // A segment may begin inside a page, which is then mapped from its file too.
+        let begin = (base + header.p_vaddr) & !(page_bytes() - 1);
         let end = base + header.p_vaddr + header.p_memsz;
         // SAFETY: the pages are a private mapping of a file that nobody may write to, so they are the file's own, and
         // the same ones come back. Only a debugger's breakpoints are lost.
         unsafe { libc::madvise(begin as *mut libc::c_void, (end - begin) as usize, libc::MADV_DONTNEED) };
     }
     0
+}
+
+/// The size of a page, in bytes: a power of two.
+#[cfg(target_os = "linux")]
+fn page_bytes() -> u64 {
+    // SAFETY: sysconf takes an integer and touches no memory of ours.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).expect("sysconf(3) knows the size of a page")
 }

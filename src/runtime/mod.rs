@@ -52,6 +52,9 @@ use crate::state_dir::WorkerRecord;
 /// How many events one poll may return; the rest come with the next.
 const EVENTS_MAX: usize = 32;
 
+/// From so many descriptors on there are some to spare: the loop has 14 at rest, and two or three for each helper.
+const DESCRIPTORS_ENOUGH: u64 = 128;
+
 /// How many signals one turn reads. Equal ones merge in the queue, so that more come in a storm only; they are read in
 /// the next turn, and the rest of this one is not put off.
 const SIGNALS_MAX: usize = 64;
@@ -78,6 +81,8 @@ struct Supervisor {
     narrator: Narrator,
     /// /dev/null, held open so that a launch finds it even when descriptors have run out.
     null: File,
+    /// Whether this process may have so few descriptors that it may run out of them.
+    has_few_descriptors: bool,
     /// The environment that this process was started with.
     inherited: Vec<(OsString, OsString)>,
     /// What is to be told at the end of the turn, in the order in which it came about.

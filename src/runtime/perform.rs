@@ -81,8 +81,12 @@ impl Supervisor {
         Ok((launched, prepared))
     }
 
-    /// While the worker is well, makes what the next launch would have to make first.
+    /// While the worker is well, makes what the next launch would have to make first. Where descriptors are few none is
+    /// kept for later: a probe or the status file may need it sooner.
     pub(super) fn prepare_next(&mut self) {
+        if self.has_few_descriptors {
+            return;
+        }
         self.port.prepare(self.config.address());
         if self.outputs.is_none() {
             self.outputs = Outputs::open_ahead(&self.config);

@@ -143,6 +143,7 @@ fn supervisor(
         record: WorkerRecord::new(&state_dir),
         narrator,
         null,
+        has_few_descriptors: platform::open_files_limit().is_ok_and(|limit| limit < super::DESCRIPTORS_ENOUGH),
         inherited: std::env::vars_os().collect(),
         told: Vec::new(),
         replies: std::collections::VecDeque::new(),
