@@ -6,7 +6,8 @@ INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
 
 # `linux` or something else: the binary for Linux is built on Linux alone.
 SYSTEM := $(shell uname | tr A-Z a-z)
-LINUX_PRODUCT := $(CURDIR)/target/cross/linux/worker-supervisor
+# What benchmarks are told to measure there.
+PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fmt lint doc tidy freebsd macos linux bench soak fuzz mutants miri sanitize setup-cross clean
@@ -49,9 +50,8 @@ linux: ## Build the small release binary for Linux and check its size (needs set
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
-	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) \
-		cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
-	$(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(LINUX_PRODUCT)) cargo bench --bench report
+	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
+	$(PRODUCT) cargo bench --bench report
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
 	cargo build --release --example worker

@@ -122,9 +122,15 @@ fn kind_of(file_type: FileType) -> Option<&'static str> {
 /// A pipe that poll(2) calls writable takes PIPE_BUF bytes: 4,096 on Linux, 512 elsewhere (POSIX). Making it
 /// non-blocking instead would make it so for everybody who shares it.
 pub fn takes_output(fd: &impl AsFd) -> bool {
-    let mut poll = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    poll_now(fd, libc::POLLOUT) != Some(0)
+}
+
+/// What poll(2) says of one descriptor at once: which of the events, or troubles, it has. None: the call failed.
+pub(crate) fn poll_now(fd: &impl AsFd, events: libc::c_short) -> Option<libc::c_short> {
+    let mut poll = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };
     // SAFETY: `poll` is one live pollfd, and with a timeout of 0 the call returns at once.
-    unsafe { libc::poll(&raw mut poll, 1, 0) != 0 }
+    let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    (count >= 0).then_some(poll.revents)
 }
 
 /// A pipe to or from another process; both ends are close-on-exec.

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::{SigHandler, SigSet};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::files;
 use crate::process::{self, Identity, Pid, PinProcess, ProcessTable, StartTime};
 use crate::signal::{self, SendSignal, Signal};
 use crate::{ExitBell, SignalQueue};
@@ -96,9 +97,7 @@ fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
 }
 
 fn has_exited(pidfd: &OwnedFd) -> bool {
-    let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: `poll` is one live pollfd, and with a timeout of 0 the call returns at once.
-    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents & libc::POLLIN != 0 }
+    files::poll_now(pidfd, libc::POLLIN).is_some_and(|events| events & libc::POLLIN != 0)
 }
 
 /// A process held by its pidfd; None on kernels and sandboxes without one.

@@ -128,30 +128,9 @@ pub(crate) fn close_on_exec(fd: RawFd) {
     let _ = fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
 }
 
-/// The umask that this process was started with. None, if [`prepare_process`] has not run.
-#[cfg(target_os = "linux")]
-pub(crate) fn inherited_umask() -> Option<libc::mode_t> {
-    INHERITED_UMASK.get().map(|umask| umask.bits())
-}
-
-/// While it lives, new processes get the umask that we were started with. Nothing, if [`prepare_process`] has not run.
-#[cfg(not(target_os = "linux"))]
-pub(crate) struct WithInheritedUmask(Option<Mode>);
-
-#[cfg(not(target_os = "linux"))]
-impl WithInheritedUmask {
-    pub(crate) fn new() -> WithInheritedUmask {
-        WithInheritedUmask(INHERITED_UMASK.get().map(|&inherited| umask(inherited)))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Drop for WithInheritedUmask {
-    fn drop(&mut self) {
-        if let Some(private) = self.0 {
-            umask(private);
-        }
-    }
+/// The umask that this process was started with, which new processes get. None, if [`prepare_process`] has not run.
+pub(crate) fn inherited_umask() -> Option<Mode> {
+    INHERITED_UMASK.get().copied()
 }
 
 /// The user whose rights this process has.

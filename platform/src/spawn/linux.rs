@@ -53,7 +53,7 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
         env: env.as_ptr(),
         dir: dir.as_ptr(),
         fds,
-        umask: prepare::inherited_umask(),
+        umask: prepare::inherited_umask().map(|umask| umask.bits()),
         ignored: ignored_signals(),
         failure: None,
     };

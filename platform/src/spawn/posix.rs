@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::umask;
 
 use super::{Command, SpawnStage};
-use crate::prepare::WithInheritedUmask;
+use crate::prepare;
 
 /// Starts the program with these descriptors as its 0, 1 and 2.
 ///
@@ -23,10 +24,11 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
     static WORKING_DIRECTORY: Mutex<()> = Mutex::new(());
     let guard = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
     nix::unistd::chdir(command.dir).map_err(at(SpawnStage::Directory))?;
-    let spawned = {
-        let _umask = WithInheritedUmask::new();
-        posix_spawn(command.program, &actions, &attributes, command.args, command.env)
-    };
+    let own_umask = prepare::inherited_umask().map(umask);
+    let spawned = posix_spawn(command.program, &actions, &attributes, command.args, command.env);
+    if let Some(own_umask) = own_umask {
+        umask(own_umask);
+    }
     // Not to keep a file system busy. `/` can always be entered; if it could not, nothing here depends on it.
     let _ = nix::unistd::chdir("/");
     drop(guard);
