@@ -42,10 +42,10 @@ for asked; do
         mutate policy 'src/policy/**/*.rs' --lib --test=policy --test=simulation
         ;;
     env)
-        mutate env 'src/{env.rs,env/**}' --lib
+        mutate env 'src/supervise/launch/{environment,dotenv,program}.rs' --lib
         ;;
     logfile)
-        mutate logfile src/logfile.rs --lib --test=operator_logfile
+        mutate logfile src/supervise/logs/rotation.rs --lib --test=operator_logfile
         ;;
     config)
         mutate config 'src/config/**/*.rs' --lib --test=config

@@ -2,17 +2,11 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod commands;
 pub mod config;
-pub mod doctor;
-pub mod env;
 pub mod error;
 pub mod http;
-pub mod launchd;
-pub mod logfile;
-pub mod operator;
-pub mod ownlog;
 pub mod policy;
-pub mod runtime;
-pub mod span;
 pub mod state_dir;
-pub mod status;
+pub mod supervise;
+pub mod time;

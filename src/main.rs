@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
 
 use worker_supervisor::cli::{self, Invocation};
+use worker_supervisor::commands::{self, Style, dry_run, launchd, logs, restart, status};
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
-use worker_supervisor::operator::{self, Style, logs, restart, status};
-use worker_supervisor::{doctor, launchd, ownlog, runtime};
+use worker_supervisor::supervise::{self, report::own_log};
 
 fn main() -> ProcessExitCode {
     let home = std::env::var_os("HOME");
@@ -28,10 +28,10 @@ fn main() -> ProcessExitCode {
 fn run(invocation: Invocation) -> Result<ExitCode, Error> {
     let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     match invocation {
-        Invocation::Run { config, dry_run: true, .. } => doctor::examine(&config, &mut stdout),
+        Invocation::Run { config, dry_run: true, .. } => dry_run::examine(&config, &mut stdout),
         Invocation::Run { config, dry_run: false, verbose } => {
-            ownlog::init(verbose);
-            runtime::run(&config)
+            own_log::init(verbose);
+            supervise::run(&config)
         }
         Invocation::Status { config, json } => {
             let style = Style::of(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
@@ -39,7 +39,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
                 &warned(Config::load_for_looking(&config)?),
                 json,
                 style,
-                operator::wall_clock_ms(),
+                commands::wall_clock_ms(),
                 &mut stdout,
             )
         }

@@ -15,7 +15,9 @@ use platform::{Identity, Pid, StartTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ExitCode};
-use crate::status;
+
+/// The status file's name.
+pub(crate) const STATUS: &str = "status.json";
 
 /// The longest state file that is read, in bytes; a status takes some thousand.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -55,7 +57,7 @@ impl StateDir {
         }
     }
 
-    /// The directory itself: where [`Status`](status::Status) is read and written.
+    /// The directory itself: where the status file is read and written.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -72,7 +74,7 @@ impl StateDir {
 
     /// The status file.
     pub fn status_path(&self) -> PathBuf {
-        self.path.join(status::FILE_NAME)
+        self.path.join(STATUS)
     }
 }
 

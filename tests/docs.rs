@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use pages::{block, blocks, load_well, page, page_path};
 use worker_supervisor::config::{Config, KEYS, KeyDoc};
-use worker_supervisor::env::Environment;
+use worker_supervisor::supervise::launch::environment::Environment;
 
 const PAGE: &str = "configuration.md";
 const BEGIN: &str =

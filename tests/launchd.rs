@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use operator_support::{Dir, names};
 use plist::{Dictionary, Value};
+use worker_supervisor::commands::launchd::{Answer, Job, Launchctl, ensure_supported, install, uninstall};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::{Error, ExitCode};
-use worker_supervisor::launchd::{Answer, Job, Launchctl, ensure_supported, install, uninstall};
 use worker_supervisor::state_dir::{Lock, StateDir};
 
 const PROGRAM: &str = "/usr/local/bin/worker-supervisor";

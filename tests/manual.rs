@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use pages::{blocks, load_well, page};
 use serde_json::Value;
 use support::{LIMIT, Scene, TempDir, quoted, wait_for};
-use worker_supervisor::status::{Exit, Probe, Status, Sync, Transition};
+use worker_supervisor::supervise::report::status::{Exit, Probe, Status, Sync, Transition};
 
 /// Code, one character after the other.
 type Characters<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -338,7 +338,7 @@ fn every_link_between_pages_leads_somewhere() {
 
 #[test]
 fn every_event_is_on_the_page_and_no_other() {
-    let hooks = source("src/runtime/hooks.rs");
+    let hooks = source("src/supervise/helpers/hooks.rs");
     let names = hooks.split_once("fn name(self)").and_then(|(_, rest)| rest.split_once("\n    }\n")).expect("names").0;
     let events: BTreeSet<String> = all_between(names, "=> \"", "\"").into_iter().map(str::to_owned).collect();
     assert!(events.len() >= 9, "{events:?}");
@@ -369,7 +369,7 @@ fn every_field_of_the_status_is_on_the_page_and_no_other() {
 
 #[test]
 fn every_line_of_status_is_described() {
-    let code = source("src/operator/status.rs");
+    let code = source("src/commands/status.rs");
     let labels = [all_between(&code, "page.line(\"", "\""), all_between(&code, "page.optional(\"", "\"")].concat();
     let labels: BTreeSet<String> = labels.into_iter().filter(|label| !label.is_empty()).map(str::to_owned).collect();
     assert!(labels.len() >= 11, "{labels:?}");

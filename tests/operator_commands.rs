@@ -6,13 +6,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use operator_support::Dir;
+use worker_supervisor::commands::restart::restart;
+use worker_supervisor::commands::status::status;
+use worker_supervisor::commands::{Style, wall_clock_ms};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::ExitCode;
-use worker_supervisor::operator::restart::restart;
-use worker_supervisor::operator::status::status;
-use worker_supervisor::operator::{Style, wall_clock_ms};
 use worker_supervisor::state_dir::{Lock, StateDir};
-use worker_supervisor::status::Status;
+use worker_supervisor::supervise::report::status::Status;
 
 fn config(dir: &Dir) -> Config {
     let text = "name = \"demo\"\ncommand = [\"true\"]\nport = 1\nstate_dir = \"state\"\n";

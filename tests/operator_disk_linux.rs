@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use operator_support::{Dir, names};
-use worker_supervisor::logfile::Rotation;
 use worker_supervisor::state_dir::{Lock, StateDir};
-use worker_supervisor::status::Status;
+use worker_supervisor::supervise::logs::rotation::Rotation;
+use worker_supervisor::supervise::report::status::Status;
 
 const DISK: &str = "WORKER_SUPERVISOR_TEST_DISK";
 /// What the shell ends with where there is no namespace or mount for it.

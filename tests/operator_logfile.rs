@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use operator_support::Dir;
-use worker_supervisor::logfile::{Rotation, last_line};
+use worker_supervisor::supervise::logs::rotation::{Rotation, last_line};
 
 /// More steps than any of these logs takes.
 const STEPS_MAX: usize = 100;

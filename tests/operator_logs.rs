@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use operator_support::Dir;
-use worker_supervisor::logfile::Rotation;
-use worker_supervisor::operator::logs::Tail;
+use worker_supervisor::commands::logs::Tail;
+use worker_supervisor::supervise::logs::rotation::Rotation;
 
 /// Two logs and what `logs` shows of them.
 struct Scene {

@@ -10,7 +10,7 @@ use operator_support::{Dir, names};
 use platform::Pid;
 use worker_supervisor::error::ExitCode;
 use worker_supervisor::state_dir::{FILE_BYTES_MAX, Held, Lock, StateDir, WorkerRecord};
-use worker_supervisor::status::{Status, Transition};
+use worker_supervisor::supervise::report::status::{Status, Transition};
 
 fn open(dir: &Dir) -> StateDir {
     StateDir::open(&dir.join("state"), "demo").expect("the state directory")

@@ -8,7 +8,7 @@ use serde_json::Value;
 use support::{Fixture, LIMIT, Ran, Scene, Signal, quoted, send_signal, wait_for, wait_until};
 
 /// The source that documents the fields of the JSON.
-const DOCUMENTED: &str = include_str!("../src/status.rs");
+const DOCUMENTED: &str = include_str!("../src/supervise/report/status.rs");
 
 const NEVER: &str = "3600";
 

@@ -49,11 +49,11 @@ const RULES: [Rule; 11] = [
     (|_| true, unfinished),
     (|_| true, ignored_without_reason),
     // The fixture has to look at its signals before the standard library changes them.
-    (|path| !path.starts_with("platform/") && path != "examples/worker/inherited.rs", unsafe_code),
+    (|path| !path.starts_with("platform/") && path != "tests/fixture/inherited.rs", unsafe_code),
     // One file holds the wait, with its limit, that all tests share.
     (
         |path| {
-            !["examples/", "benches/", "tests/support/wait.rs", "src/operator/restart.rs"]
+            !["tests/fixture/", "benches/", "tests/support/wait.rs", "src/commands/restart.rs"]
                 .iter()
                 .any(|it| path.starts_with(it))
         },

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../src/env/dotenv.rs"]
+#[path = "../../src/supervise/launch/dotenv.rs"]
 mod dotenv;
 
 fuzz_target!(|text: &str| {

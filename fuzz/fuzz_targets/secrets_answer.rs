@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use platform::ExitStatus;
 
-#[path = "../../src/runtime/secrets/answer.rs"]
+#[path = "../../src/supervise/helpers/secret_answer.rs"]
 #[expect(dead_code, reason = "the bound on what is read of a tool is its neighbour's to use")]
 mod answer;
 
@@ -15,7 +15,7 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 
 mod env {
     //! The real one.
-    pub(crate) use worker_supervisor::env::Secret;
+    pub(crate) use worker_supervisor::supervise::launch::environment::Secret;
 }
 
 mod error {

@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use worker_supervisor::operator::Style;
-use worker_supervisor::operator::status::{Trust, render};
-use worker_supervisor::status::Status;
+use worker_supervisor::commands::Style;
+use worker_supervisor::commands::status::{Trust, render};
+use worker_supervisor::supervise::report::status::Status;
 
 /// What a coloured page may hold of controls.
 const COLOURS: [&str; 4] = ["\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"];

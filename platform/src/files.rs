@@ -171,8 +171,8 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(target_os = "macos")]
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = nix::unistd::pipe()?;
-    crate::prepare::close_on_exec(read.as_raw_fd());
-    crate::prepare::close_on_exec(write.as_raw_fd());
+    crate::limits::close_on_exec(read.as_raw_fd());
+    crate::limits::close_on_exec(write.as_raw_fd());
     Ok((read, write))
 }
 

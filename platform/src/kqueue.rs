@@ -11,7 +11,7 @@ use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
 
 use crate::process::{self, Identity, Pid, PinProcess};
-use crate::signal::{self, SendSignal, Signal};
+use crate::signals::{self, SendSignal, Signal};
 use crate::{ExitBell, SignalQueue};
 
 /// Never wait.
@@ -31,7 +31,7 @@ pub struct Signals {
 impl SignalQueue for Signals {
     fn open() -> io::Result<Signals> {
         let queue = Kqueue::new()?;
-        crate::prepare::close_on_exec(queue.as_fd().as_raw_fd());
+        crate::limits::close_on_exec(queue.as_fd().as_raw_fd());
         let changes = Signal::ALL.map(|signal| {
             let ident = signal.number().cast_unsigned() as usize;
             change(ident, EventFilter::EVFILT_SIGNAL, EvFlags::EV_ADD, FilterFlag::empty())
@@ -151,7 +151,7 @@ pub struct Bell {
 impl ExitBell for Bell {
     fn hang(pid: Pid) -> io::Result<Bell> {
         let mut watcher = kqueue::Watcher::new()?;
-        crate::prepare::close_on_exec(watcher.as_raw_fd());
+        crate::limits::close_on_exec(watcher.as_raw_fd());
         watcher.add_pid(pid.as_raw(), kqueue::EventFilter::EVFILT_PROC, kqueue::FilterFlag::NOTE_EXIT)?;
         let rung = match watcher.watch() {
             Ok(()) => false,
@@ -205,6 +205,6 @@ impl PinProcess for Pin {
         if !self.holds(identity) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        signal::send(identity.pid.as_raw(), signal)
+        signals::send(identity.pid.as_raw(), signal)
     }
 }

@@ -35,19 +35,15 @@ compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 
 mod code;
 mod files;
-#[cfg(target_os = "freebsd")]
-mod freebsd;
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 mod kqueue;
+mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "macos")]
-mod macos;
 mod own_trouble;
-mod owners;
-mod prepare;
+mod ports;
 mod process;
-mod signal;
+mod signals;
 mod spawn;
 
 use std::io;
@@ -55,14 +51,14 @@ use std::os::fd::AsRawFd;
 
 /// The system's own implementations, under the names that portable code uses.
 mod sys {
-    #[cfg(target_os = "freebsd")]
-    pub(crate) use crate::freebsd::Processes;
     #[cfg(any(target_os = "macos", target_os = "freebsd"))]
     pub(crate) use crate::kqueue::{Bell, Pin, Signals};
     #[cfg(target_os = "linux")]
     pub(crate) use crate::linux::{Bell, Pin, Processes, Signals};
+    #[cfg(target_os = "freebsd")]
+    pub(crate) use crate::process::freebsd::Processes;
     #[cfg(target_os = "macos")]
-    pub(crate) use crate::macos::Processes;
+    pub(crate) use crate::process::macos::Processes;
 }
 
 pub use crate::code::give_back_code;
@@ -70,14 +66,14 @@ pub use crate::files::{
     Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
     takes_output,
 };
+pub use crate::limits::{Trouble, effective_user_id, open_files_limit, prepare_process};
 pub use crate::own_trouble::is_own_trouble;
-pub use crate::owners::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free};
-pub use crate::prepare::{Trouble, effective_user_id, open_files_limit, prepare_process};
+pub use crate::ports::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free};
 pub use crate::process::{
     ExitStatus, Identity, Peeked, Pid, Pinned, ProcessInfo, Reaped, StartTime, describe, identify, is_self_or_ancestor,
     own_pid, peek, reap, signal_name,
 };
-pub use crate::signal::{SendSignal, Signal, group_is_gone, signal, signal_group};
+pub use crate::signals::{SendSignal, Signal, group_is_gone, signal, signal_group};
 pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
 
 /// The queue of signals on this system: signalfd on Linux, EVFILT_SIGNAL on macOS and FreeBSD.

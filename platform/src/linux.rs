@@ -16,7 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::files;
 use crate::process::{self, Identity, Pid, PinProcess, ProcessTable, StartTime};
-use crate::signal::{self, SendSignal, Signal};
+use crate::signals::{self, SendSignal, Signal};
 use crate::{ExitBell, SignalQueue};
 
 /// Longer than any line of /proc/PID/stat: 52 numbers of at most 20 digits, and a name of at most 64 bytes.
@@ -129,7 +129,7 @@ impl PinProcess for Pin {
             if !self.holds(identity) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            return signal::send(identity.pid.as_raw(), signal);
+            return signals::send(identity.pid.as_raw(), signal);
         };
         // A zombie takes signals too, and here it counts as gone.
         if has_exited(pidfd) {
@@ -268,7 +268,7 @@ pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();
         if let Some(fd) = name.to_str().and_then(|name| name.parse().ok()).filter(|&fd| fd >= first) {
-            crate::prepare::close_on_exec(fd);
+            crate::limits::close_on_exec(fd);
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! posix_spawn(3), or on Linux the clone(2) under it. Refuses a PATH search: the program is an absolute path (macOS
 //! reports ENOENT for some relative ones that it has started).
 //!
-//! [`prepare_process`]: crate::prepare_process
+//! [`prepare_process`]: crate::limits_process
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -8,9 +8,9 @@
 mod checks;
 pub(crate) mod file;
 mod keys;
-mod meant;
-mod reader;
+mod read;
 mod render;
+mod resolve;
 mod seconds;
 
 use std::ffi::OsStr;
@@ -29,7 +29,7 @@ use crate::policy::sync::SyncSettings;
 use checks::Roots;
 use file::{ReadError, Trusted};
 pub use keys::{KEYS, KeyDoc, Kind, TIME_MAX, TIME_MIN};
-use reader::{Reader, problem_at};
+use read::{Reader, problem_at};
 
 /// How much of the parser's own message is shown, in bytes.
 const MESSAGE_BYTES_MAX: usize = 300;
@@ -232,7 +232,7 @@ impl Config {
         let mut reader = Reader::new(&text, table.get_ref());
         let home = std::env::var_os("HOME");
         let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home: home.as_deref() };
-        let (config, _) = meant::config(&mut reader, &absolute, roots);
+        let (config, _) = resolve::config(&mut reader, &absolute, roots);
         Ok(Loaded { config, warnings: error.to_string().lines().map(str::to_owned).collect() })
     }
 
@@ -244,7 +244,7 @@ impl Config {
         let table = DeTable::parse(text).map_err(|error| vec![syntax_problem(text, &error)])?;
         let mut reader = Reader::new(text, table.get_ref());
         let roots = Roots { dir: path.parent().unwrap_or(path), home };
-        let (config, warnings) = meant::config(&mut reader, path, roots);
+        let (config, warnings) = resolve::config(&mut reader, path, roots);
         let problems = reader.into_problems();
         if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
     }

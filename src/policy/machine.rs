@@ -1,13 +1,13 @@
 //! The machine itself: what it holds, its two ways in and out, and what time and an exit mean.
 //!
-//! The other events have a file per chapter of a worker's life: `launching`, `serving`, `ending`. Each event is one
+//! The other events have a file per chapter of a worker's life: `start`, `run`, `stop`. Each event is one
 //! method, and each method lists every state. `policy/mod.rs` has the table.
 
 use std::time::{Duration, Instant};
 
 use super::settings::Settings;
 use super::state::{Clearing, Condition, Pause, State, Worker};
-use super::vocabulary::{Action, Actions, Event, Generation, Notice, StopSignal, Then};
+use super::types::{Action, Actions, Event, Generation, Notice, StopSignal, Then};
 
 /// How long a SIGKILL may take before the worker counts as stuck in the kernel.
 pub const KILL_TIME: Duration = Duration::from_secs(2);

@@ -70,19 +70,19 @@
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 pub mod backoff;
-mod ending;
 pub mod health;
-mod launching;
 mod machine;
-mod serving;
+mod run;
 pub mod settings;
+mod start;
 mod state;
+mod stop;
 pub mod sync;
-pub mod vocabulary;
+pub mod types;
 
 pub use machine::{KILL_TIME, Machine, ROUNDS_MAX};
 pub use state::Condition;
-pub use vocabulary::{Action, Actions, Event, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal, Then};
+pub use types::{Action, Actions, Event, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal, Then};
 
 #[cfg(doc)]
 use state::State;

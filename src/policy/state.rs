@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::health::Probes;
 use super::sync::Sync;
-use super::vocabulary::{Generation, StopSignal, Then, earlier};
+use super::types::{Generation, StopSignal, Then, earlier};
 
 /// Where the machine is. `policy/mod.rs` has the picture and the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

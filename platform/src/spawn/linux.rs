@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 use super::{Command, SpawnStage};
-use crate::prepare;
+use crate::limits;
 
 /// Several times what the calls before an execve take. In 16 bytes each, as the ABIs want a stack to be aligned.
 const STACK_BYTES: usize = 8 * 1024;
@@ -53,7 +53,7 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
         env: env.as_ptr(),
         dir: dir.as_ptr(),
         fds,
-        umask: prepare::inherited_umask().map(|umask| umask.bits()),
+        umask: limits::inherited_umask().map(|umask| umask.bits()),
         ignored: ignored_signals(),
         failure: None,
     };

@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::umask;
 
 use super::{Command, SpawnStage};
-use crate::prepare;
+use crate::limits;
 
 /// Starts the program with these descriptors as its 0, 1 and 2.
 ///
@@ -24,7 +24,7 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
     static WORKING_DIRECTORY: Mutex<()> = Mutex::new(());
     let guard = WORKING_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
     nix::unistd::chdir(command.dir).map_err(at(SpawnStage::Directory))?;
-    let own_umask = prepare::inherited_umask().map(umask);
+    let own_umask = limits::inherited_umask().map(umask);
     let spawned = posix_spawn(command.program, &actions, &attributes, command.args, command.env);
     if let Some(own_umask) = own_umask {
         umask(own_umask);

@@ -1,0 +1,140 @@
+//! Hardens the process at its start, whatever its parent has left it.
+//! Nothing here is fatal: what could not be done is returned, for the log. Files made from here on are private (umask
+//! 077), but a spawned process gets the umask that we were started with.
+//! Refuses to lower any limit but the core size, and that only softly, so that a worker may raise it again.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::OnceLock;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal};
+use nix::sys::stat::{Mode, umask};
+
+/// The descriptors wanted, for the supervisor and for the worker that inherits the limit. launchd gives 256.
+const OPEN_FILES_WANTED: libc::rlim_t = 10_240;
+
+/// Descriptors from here on are nobody's business but ours.
+const FIRST_INHERITED_FD: RawFd = 3;
+
+/// Where the system can't mark all descriptors at once: how far to look.
+#[cfg(not(target_os = "linux"))]
+const INHERITED_FD_MAX: RawFd = 10_240;
+
+/// The umask that this process was started with.
+static INHERITED_UMASK: OnceLock<Mode> = OnceLock::new();
+
+/// Something that [`prepare_process`] could not do.
+#[derive(Debug)]
+pub struct Trouble {
+    /// What it tried, as in "cannot VERB OBJECT".
+    pub what: &'static str,
+    /// Why it could not.
+    pub cause: io::Error,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.what, self.cause)
+    }
+}
+
+/// Call first in `main`, before any thread and any descriptor. Sets SIGCHLD to its default (ignored, the kernel would
+/// reap and lose the status), the umask to 077, the core limit to 0, the soft limit of open files to 10,240 or as near
+/// as the hard one allows, and close-on-exec on all inherited descriptors but 0-2.
+pub fn prepare_process() -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    let mut note = |what, done: io::Result<()>| {
+        if let Err(cause) = done {
+            troubles.push(Trouble { what, cause });
+        }
+    };
+    note("reset SIGCHLD", default_sigchld());
+    INHERITED_UMASK.get_or_init(|| umask(Mode::S_IRWXG | Mode::S_IRWXO));
+    note("forbid core dumps", forbid_core_dumps());
+    note("raise the limit of open files", raise_open_files());
+    note("mark inherited descriptors close-on-exec", mark_inherited());
+    troubles
+}
+
+fn default_sigchld() -> io::Result<()> {
+    // SAFETY: SIG_DFL installs no code of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+    Ok(())
+}
+
+/// A dump of ours would hold secrets.
+fn forbid_core_dumps() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, hard)?)
+}
+
+fn raise_open_files() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let raised = raised_open_files(soft, hard);
+    if soft < raised { Ok(setrlimit(Resource::RLIMIT_NOFILE, raised, hard)?) } else { Ok(()) }
+}
+
+fn raised_open_files(soft: libc::rlim_t, hard: libc::rlim_t) -> libc::rlim_t {
+    soft.max(OPEN_FILES_WANTED.min(open_files_max()).min(hard))
+}
+
+/// How many files this process may have open after [`prepare_process`], which need not have run; the worker inherits
+/// it.
+///
+/// # Errors
+/// None that getrlimit(2) documents for this resource; passed on if there is one.
+pub fn open_files_limit() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // FreeBSD's limits are signed, but never negative.
+    #[allow(clippy::useless_conversion, reason = "u64 on Linux and macOS")]
+    Ok(u64::try_from(raised_open_files(soft, hard)).unwrap_or(u64::MAX))
+}
+
+/// macOS reports an unlimited hard limit and refuses a soft one above kern.maxfilesperproc.
+#[cfg(target_os = "macos")]
+fn open_files_max() -> libc::rlim_t {
+    crate::process::macos::files_per_process_max().unwrap_or(OPEN_FILES_WANTED)
+}
+
+#[cfg(not(target_os = "macos"))]
+fn open_files_max() -> libc::rlim_t {
+    OPEN_FILES_WANTED
+}
+
+#[cfg(target_os = "linux")]
+fn mark_inherited() -> io::Result<()> {
+    crate::linux::close_on_exec_from(FIRST_INHERITED_FD)
+}
+
+/// As far as is sensible to look: descriptors above a limit that was lowered later are still there.
+#[cfg(not(target_os = "linux"))]
+fn mark_inherited() -> io::Result<()> {
+    for fd in FIRST_INHERITED_FD..INHERITED_FD_MAX {
+        close_on_exec(fd);
+    }
+    Ok(())
+}
+
+/// Marks one descriptor, if there is one of that number.
+pub(crate) fn close_on_exec(fd: RawFd) {
+    if fd < 0 {
+        return;
+    }
+    // SAFETY: the number is only handed to fcntl, which answers EBADF if it names no descriptor; nothing is closed.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let _ = fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+}
+
+/// The umask that this process was started with, which new processes get. None, if [`prepare_process`] has not run.
+pub(crate) fn inherited_umask() -> Option<Mode> {
+    INHERITED_UMASK.get().copied()
+}
+
+/// The user whose rights this process has.
+#[must_use]
+pub fn effective_user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}

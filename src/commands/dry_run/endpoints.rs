@@ -1,0 +1,166 @@
+//! Whether what is probed and registered makes sense, above all for an Inngest worker.
+//!
+//! Pure: nothing is connected to. What an Inngest endpoint answers is from the SDK for JavaScript, versions 3 and 4: in
+//! cloud mode 401 to an unsigned GET, and 500 to everything while it has no signing key; INNGEST_DEV switches to a dev
+//! server. Whatever it is that these hints warn of, the worker could be started.
+
+use super::report::Finding;
+use crate::config::Config;
+use crate::policy::health::StatusRule;
+use crate::supervise::launch::environment::Environment;
+use crate::time::secs;
+
+const SIGNING_KEY: &str = "INNGEST_SIGNING_KEY";
+
+/// One finding for the probe, one for the sync, and one for each thing that looks wrong. `environment` is the worker's,
+/// without secrets; `None` if it can't be known.
+pub(super) fn findings(config: &Config, environment: Option<&Environment>) -> Vec<Finding> {
+    let mut findings = vec![health(config), sync(config)];
+    findings.extend(environment.and_then(|environment| listens_elsewhere(config, environment)));
+    if is_inngest(config) {
+        findings.extend(environment.and_then(|environment| no_signing_key(config, environment)));
+    }
+    findings
+}
+
+fn is_inngest(config: &Config) -> bool {
+    let sync = config.sync_endpoint.as_deref().unwrap_or_default();
+    [config.health_endpoint.as_str(), sync].iter().any(|endpoint| endpoint.contains("inngest"))
+}
+
+fn health(config: &Config) -> Finding {
+    let Config { health_endpoint: path, .. } = config;
+    match (&config.health_status, &config.sync_endpoint) {
+        (StatusRule::OneOf(statuses), _) if is_inngest(config) && !statuses.contains(&401) => Finding::warn(
+            "health",
+            "health_status lacks 401, which an Inngest endpoint in cloud mode answers to a probe; add it".into(),
+        ),
+        (_, Some(sync)) if path == "/" => Finding::warn(
+            "health",
+            format!("GET / may get a 404, which is healthy but says little; set health_endpoint = {sync:?}"),
+        ),
+        _ => {
+            let (address, interval) = (config.address(), secs(config.health_interval));
+            Finding::ok("health", format!("GET http://{address}{path} every {interval}"))
+        }
+    }
+}
+
+fn sync(config: &Config) -> Finding {
+    match (&config.sync_endpoint, config.sync_interval) {
+        (Some(path), interval) => {
+            let again = interval.map_or_else(String::new, |interval| format!(" and every {}", secs(interval)));
+            Finding::ok("sync", format!("PUT http://{}{path} after each start{again}", config.address()))
+        }
+        (None, _) if is_inngest(config) => {
+            let path = &config.health_endpoint;
+            Finding::warn("sync", format!("nothing registers the functions with Inngest; set sync_endpoint = {path:?}"))
+        }
+        (None, _) => Finding::ok("sync", "none".into()),
+    }
+}
+
+/// Many servers take their port from PORT.
+fn listens_elsewhere(config: &Config, environment: &Environment) -> Option<Finding> {
+    let port: u16 = environment.value("PORT")?.to_str()?.parse().ok()?;
+    let text = || {
+        let configured = config.port;
+        format!("PORT is {port} in the worker's environment, but port is {configured}; make them equal or unset PORT")
+    };
+    (port != config.port).then(|| Finding::warn("port", text()))
+}
+
+fn no_signing_key(config: &Config, environment: &Environment) -> Option<Finding> {
+    let value = |name| environment.value(name).and_then(|value| value.to_str()).unwrap_or_default();
+    let is_dev = !matches!(value("INNGEST_DEV"), "" | "0" | "false") || value("NODE_ENV").starts_with("dev");
+    let has_key =
+        environment.value(SIGNING_KEY).is_some() || config.secrets.iter().any(|secret| secret.variable == SIGNING_KEY);
+    (!is_dev && !has_key).then(|| {
+        let text = format!(
+            "the worker gets neither {SIGNING_KEY} nor INNGEST_DEV=1: unless it sets one itself, \
+             its endpoint answers 500, which is not healthy"
+        );
+        Finding::warn("inngest", text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::dry_run::report::render;
+    use crate::config::SecretEntry;
+    use std::ffi::OsString;
+
+    fn inngest() -> Config {
+        let endpoint = || "/api/inngest".to_owned();
+        Config {
+            health_endpoint: endpoint(),
+            sync_endpoint: Some(endpoint()),
+            ..crate::commands::dry_run::tests::config()
+        }
+    }
+
+    /// What is said of a config and an environment, without the verdict.
+    fn said(config: &Config, variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let (environment, _) = Environment::build(variables, config, []).unwrap();
+        render(&findings(config, Some(&environment))).rsplit_once("\n\n").unwrap().0.to_owned()
+    }
+
+    const PROBE: &str = "ok    health      GET http://127.0.0.1:3111/api/inngest every 30 s\n";
+    const SYNC: &str = "ok    sync        PUT http://127.0.0.1:3111/api/inngest after each start and every 300 s";
+
+    #[test]
+    fn an_inngest_worker_with_key_or_dev_server_is_well() {
+        let well = format!("{PROBE}{SYNC}");
+        assert_eq!(said(&inngest(), &[("INNGEST_SIGNING_KEY", "x")]), well);
+        assert_eq!(said(&inngest(), &[("INNGEST_DEV", "1"), ("PORT", "3111")]), well);
+        let secret = SecretEntry { variable: SIGNING_KEY.into(), name: "key".into(), required: false };
+        assert_eq!(said(&Config { secrets: vec![secret], ..inngest() }, &[("INNGEST_DEV", "0")]), well);
+    }
+
+    #[test]
+    fn an_inngest_worker_without_key_will_not_be_healthy() {
+        let warning = "warn  inngest     the worker gets neither INNGEST_SIGNING_KEY nor INNGEST_DEV=1: unless it sets \
+                       one itself, its endpoint answers 500, which is not healthy";
+        for variables in [&[][..], &[("INNGEST_DEV", "0")]] {
+            assert_eq!(said(&inngest(), variables), format!("{PROBE}{SYNC}\n{warning}"));
+        }
+    }
+
+    #[test]
+    fn statuses_without_401_would_end_a_healthy_worker() {
+        let dev = &[("INNGEST_DEV", "1")];
+        let strict = |statuses: &[u16]| Config { health_status: StatusRule::OneOf(statuses.into()), ..inngest() };
+        let warning = "warn  health      health_status lacks 401, which an Inngest endpoint in cloud mode answers to a \
+                       probe; add it\n";
+        assert_eq!(said(&strict(&[200]), dev), format!("{warning}{SYNC}"));
+        assert_eq!(said(&strict(&[200, 401]), dev), format!("{PROBE}{SYNC}"));
+    }
+
+    #[test]
+    fn a_default_endpoint_beside_a_sync_says_little() {
+        let config = Config { health_endpoint: "/".into(), ..inngest() };
+        let warning = "warn  health      GET / may get a 404, which is healthy but says little; set health_endpoint = \
+                       \"/api/inngest\"\n";
+        assert_eq!(said(&config, &[("INNGEST_DEV", "1")]), format!("{warning}{SYNC}"));
+    }
+
+    #[test]
+    fn an_inngest_worker_without_sync_is_never_registered() {
+        let config = Config { sync_endpoint: None, ..inngest() };
+        let warning = "warn  sync        nothing registers the functions with Inngest; set sync_endpoint = \
+                       \"/api/inngest\"";
+        assert_eq!(said(&config, &[("INNGEST_DEV", "1")]), format!("{PROBE}{warning}"));
+    }
+
+    #[test]
+    fn any_other_worker_needs_no_sync_but_its_port() {
+        let config = crate::commands::dry_run::tests::config();
+        let well = "ok    health      GET http://127.0.0.1:3111/ every 30 s\nok    sync        none";
+        assert_eq!(said(&config, &[]), well);
+        let warning = "warn  port        PORT is 3000 in the worker's environment, but port is 3111; make them equal \
+                       or unset PORT";
+        assert_eq!(said(&config, &[("PORT", "3000")]), format!("{well}\n{warning}"));
+    }
+}

@@ -1,0 +1,141 @@
+//! What a start needs of the file system: the directory, the environment file, the program, the logs.
+//!
+//! Looks the way a start would, by the same functions where they change nothing, and never opens anything for writing.
+//! The answers hold for this moment and this user.
+
+use std::io;
+use std::path::Path;
+
+use super::report::Finding;
+use crate::config::Config;
+use crate::supervise::launch::environment::{self as env, Environment};
+
+/// Whether the worker can run where it should.
+pub(super) fn worker_dir(config: &Config) -> Finding {
+    let dir = &config.worker_dir;
+    let entered = env::ensure_worker_dir(dir).map_err(|error| error.to_string()).and_then(|()| {
+        platform::check_executable(dir).map_err(|error| format!("cannot enter worker_dir {dir:?}: {error}"))
+    });
+    match entered {
+        Ok(()) => Finding::ok("worker_dir", format!("{dir:?}")),
+        Err(cause) => Finding::fail("worker_dir", format!("{cause}; create it or set worker_dir to another")),
+    }
+}
+
+/// What `env_file` holds, counted: its values may be secrets. Nothing where there is none.
+pub(super) fn env_file(config: &Config) -> Vec<Finding> {
+    let Some(path) = &config.env_file else { return Vec::new() };
+    // Of all that makes up an environment, the file alone.
+    let file_alone = Config { env: Vec::new(), ..config.clone() };
+    let read = Environment::build([], &file_alone, []).and_then(|(file, warning)| Ok((file.to_exec()?.len(), warning)));
+    match read {
+        Ok((count, warnings)) => {
+            let variables = if count == 1 { "variable" } else { "variables" };
+            let found = Finding::ok("env_file", format!("{path:?} sets {count} {variables}"));
+            std::iter::once(found).chain(warnings.into_iter().map(|text| Finding::warn("env_file", text))).collect()
+        }
+        Err(error) => vec![Finding::fail("env_file", format!("{error}; mend the file or change env_file"))],
+    }
+}
+
+/// The program behind `command`, found on the PATH that the worker will have, or on the supervisor's own where that
+/// can't be known.
+pub(super) fn program(config: &Config, environment: Option<&Environment>) -> Finding {
+    let own = std::env::var_os("PATH");
+    let path = environment.map_or(own.as_deref(), |environment| environment.value("PATH"));
+    let program = &config.command[0];
+    match runnable(program, path, &config.worker_dir) {
+        Ok(program) => Finding::ok("program", program),
+        Err(cause) if program.contains('/') => Finding::fail("program", format!("{cause}; install it or mend command")),
+        Err(cause) => Finding::fail("program", format!("{cause}; install it, set PATH in [env], or write its path")),
+    }
+}
+
+/// The absolute path of a program, quoted, if this user can run it.
+pub(super) fn runnable(program: &str, path: Option<&std::ffi::OsStr>, dir: &Path) -> Result<String, String> {
+    let program = env::resolve(program, path, dir).map_err(|error| error.to_string())?;
+    platform::check_executable(&program).map_err(|error| format!("cannot run program {program:?}: {error}"))?;
+    Ok(format!("{program:?}"))
+}
+
+/// Whether the worker's output has where to go.
+pub(super) fn logs(config: &Config) -> Vec<Finding> {
+    let both = [("log_stdout", &config.log_stdout), ("log_stderr", &config.log_stderr)];
+    both.into_iter().map(|(key, path)| log(key, path, platform::check_log(path), || creatable(path))).collect()
+}
+
+/// A log that can't be opened keeps no worker from starting: its output is discarded.
+fn log(
+    key: &'static str,
+    path: &Path,
+    checked: io::Result<()>,
+    creatable: impl FnOnce() -> Result<(), String>,
+) -> Finding {
+    let lost = |cause| Finding::warn(key, format!("{cause}: output would be discarded; mend that or set {key}"));
+    match checked {
+        Ok(()) => Finding::ok(key, format!("{path:?}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match creatable() {
+            Ok(()) => Finding::ok(key, format!("{path:?} would be created")),
+            Err(cause) => lost(format!("{path:?} is missing, and {cause}")),
+        },
+        Err(error) => lost(format!("cannot write {path:?}: {error}")),
+    }
+}
+
+/// Whether something that is missing could be made, with the directories that lead to it.
+pub(super) fn creatable(path: &Path) -> Result<(), String> {
+    for dir in path.ancestors().skip(1) {
+        match platform::check_creatable_in(dir) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("nothing can be created in {dir:?}: {error}")),
+        }
+    }
+    Err(format!("no directory leads to {path:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_can_be_used_or_created_is_well() {
+        let path = Path::new("/l/w.log");
+        let look = |checked| log("log_stdout", path, checked, || Ok(()));
+        assert_eq!(look(Ok(())), Finding::ok("log_stdout", "\"/l/w.log\"".into()));
+        let missing = Err(io::ErrorKind::NotFound.into());
+        assert_eq!(look(missing), Finding::ok("log_stdout", "\"/l/w.log\" would be created".into()));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_a_warning() {
+        let path = Path::new("/l/w.log");
+        let look = |error| log("log_stderr", path, Err(error), || Err("nothing can be created in \"/l\": no".into()));
+        assert_eq!(
+            look(io::ErrorKind::NotFound.into()),
+            Finding::warn(
+                "log_stderr",
+                "\"/l/w.log\" is missing, and nothing can be created in \"/l\": no: \
+                 output would be discarded; mend that or set log_stderr"
+                    .into()
+            )
+        );
+        assert_eq!(
+            look(io::Error::other("is a FIFO, not a regular file")),
+            Finding::warn(
+                "log_stderr",
+                "cannot write \"/l/w.log\": is a FIFO, not a regular file: \
+                 output would be discarded; mend that or set log_stderr"
+                    .into()
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_missing_can_be_made_where_its_nearest_directory_allows_it() {
+        let dir = std::env::temp_dir();
+        assert_eq!(creatable(&dir.join("ws-none-a/b/c")), Ok(()));
+        let below_a_file = std::env::current_exe().unwrap().join("x");
+        assert!(creatable(&below_a_file).unwrap_err().starts_with("nothing can be created in"));
+    }
+}

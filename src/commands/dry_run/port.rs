@@ -1,0 +1,266 @@
+//! The worker's address: whether it is this machine's and free, and if not, what a start would do about the holders.
+//!
+//! Binds without listening to find out, so that no client ever reaches it. Looks for holders only if that fails, and
+//! signals none: whether one could be ended is asked by the signal 0, which is none.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use platform::{Ownership, Pid, Pinned};
+
+use super::report::Finding;
+use super::standing::Standing;
+use crate::config::{Config, PortConflict};
+use crate::error::escape;
+use crate::time::secs;
+
+/// How much of a program's path or a user's name is shown, in bytes.
+const SHOWN_BYTES_MAX: usize = 200;
+/// How many holders are named; the rest are counted.
+const NAMED_MAX: usize = 4;
+
+/// What stands at the address.
+#[derive(Debug)]
+enum Seat {
+    Free,
+    /// No address of this machine.
+    Elsewhere,
+    /// It can't be tried, for this reason.
+    Untried(String),
+    /// Held by these, at least one.
+    Held(Vec<Holder>),
+    /// Held by processes that can't be seen, of these users as far as that is known.
+    Unseen(Vec<String>),
+    /// Held by the recorded worker, whose supervisor runs or not.
+    Worker {
+        is_supervised: bool,
+        name: String,
+    },
+}
+
+#[derive(Debug)]
+struct Holder {
+    /// Pid, program and user.
+    name: String,
+    end: End,
+}
+
+/// Whether a supervisor would end a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Possible,
+    /// It is this process or one that it descends from.
+    WouldEndUs,
+    NotAllowed,
+}
+
+/// What a start would find at the worker's address, and do.
+pub(super) fn finding(config: &Config, standing: &Standing) -> Finding {
+    judge(config.address(), config.port_conflict, config.port_grace, look(config.address(), standing))
+}
+
+fn look(address: SocketAddr, standing: &Standing) -> Seat {
+    match platform::port_is_free(address) {
+        Ok(true) => Seat::Free,
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Seat::Elsewhere,
+        Err(error) => Seat::Untried(error.to_string()),
+        Ok(false) => look_at_holders(address, standing),
+    }
+}
+
+fn look_at_holders(address: SocketAddr, standing: &Standing) -> Seat {
+    // What can't be listed can't be seen.
+    let pids = platform::holders(address).unwrap_or_default();
+    let is_holder = |worker: &Pid| match platform::ownership(address, *worker) {
+        Ok(Ownership::Own) => true,
+        // It found the port free when it was started.
+        Ok(Ownership::Unknown) | Err(_) => pids.is_empty(),
+        Ok(Ownership::Stranger(_)) => false,
+    };
+    if let Some(worker) = standing.worker().filter(is_holder) {
+        return Seat::Worker { is_supervised: standing.is_supervised(), name: name(worker) };
+    }
+    let holders: Vec<Holder> = pids.into_iter().filter_map(holder).collect();
+    if !holders.is_empty() {
+        return Seat::Held(holders);
+    }
+    match platform::port_is_free(address) {
+        // They have gone meanwhile.
+        Ok(true) => Seat::Free,
+        Ok(false) | Err(_) => Seat::Unseen(platform::holding_users(address).unwrap_or_default()),
+    }
+}
+
+/// None: it has gone since.
+fn holder(pid: Pid) -> Option<Holder> {
+    let end = match Pinned::open(pid) {
+        Ok(None) => return None,
+        Ok(Some(_)) if platform::is_self_or_ancestor(pid) => End::WouldEndUs,
+        Ok(Some(pinned)) if pinned.may_be_signalled() => End::Possible,
+        Ok(Some(_)) | Err(_) => End::NotAllowed,
+    };
+    Some(Holder { name: name(pid), end })
+}
+
+fn name(pid: Pid) -> String {
+    let info = platform::describe(pid);
+    let [program, user] = [&info.program, &info.user].map(|text| escape(text, SHOWN_BYTES_MAX));
+    format!("pid {pid} ({program}, user {user})")
+}
+
+fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Seat) -> Finding {
+    match seat {
+        Seat::Free => Finding::ok("port", format!("{address} is free")),
+        Seat::Elsewhere => {
+            let host = address.ip();
+            Finding::fail("host", format!("{host} is no address of this machine; set host to the worker's"))
+        }
+        // The worker may listen on another address than the one that is probed.
+        Seat::Untried(cause) => Finding::warn("port", format!("cannot try {address}: {cause}; take a port above 1023")),
+        Seat::Worker { is_supervised: true, name } => {
+            Finding::ok("port", format!("{address} is held by {name}, the worker of the supervisor that runs"))
+        }
+        Seat::Worker { is_supervised: false, name } => {
+            Finding::warn("port", format!("{address} is held by {name}, the worker that would be ended first"))
+        }
+        Seat::Held(holders) => judge_holders(address, conflict, grace, &holders),
+        Seat::Unseen(users) => judge_unseen(address, &users),
+    }
+}
+
+fn judge_unseen(address: SocketAddr, users: &[String]) -> Finding {
+    let whose = if users.is_empty() {
+        String::new()
+    } else {
+        format!(" of user {}", escape(users.join(", "), SHOWN_BYTES_MAX))
+    };
+    let find = format!("sudo lsof -nP -iTCP:{} -sTCP:LISTEN", address.port());
+    let text = format!("{address} is held by a process{whose} that we can't see; find it with `{find}` and stop it");
+    Finding::fail("port", text)
+}
+
+fn judge_holders(address: SocketAddr, conflict: PortConflict, grace: Duration, holders: &[Holder]) -> Finding {
+    let names = names(holders);
+    let fail = |text: &str| Finding::fail("port", format!("{address} is held by {names}{text}"));
+    if conflict == PortConflict::Wait {
+        return fail(": a start waits until it is free; stop it, or set port_conflict = \"kill\"");
+    }
+    match holders.iter().map(|holder| holder.end).find(|end| *end != End::Possible) {
+        Some(End::WouldEndUs) => fail(", which this process descends from and would not end; stop it yourself"),
+        Some(End::NotAllowed) => fail(", which we may not end; stop it yourself, with sudo, or set port to another"),
+        Some(End::Possible) | None => {
+            let text = format!("it would get SIGTERM, and SIGKILL after {}", secs(grace));
+            Finding::warn("port", format!("{address} is held by {names}; {text}"))
+        }
+    }
+}
+
+fn names(holders: &[Holder]) -> String {
+    let mut names: Vec<String> = holders.iter().take(NAMED_MAX).map(|holder| holder.name.clone()).collect();
+    if holders.len() > NAMED_MAX {
+        names.push(format!("{} more", holders.len() - NAMED_MAX));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::dry_run::report::Level;
+
+    fn held_by(ends: &[End]) -> Seat {
+        let holder = |(at, end): (usize, &End)| Holder { name: format!("pid {at} (bun, user joe)"), end: *end };
+        Seat::Held(ends.iter().enumerate().map(|(at, end)| (at + 7, end)).map(holder).collect())
+    }
+
+    fn judged(conflict: PortConflict, seat: Seat) -> (Level, String) {
+        let Finding { level, text, .. } =
+            judge("127.0.0.1:3111".parse().unwrap(), conflict, Duration::from_secs(2), seat);
+        (level, text)
+    }
+
+    fn at(level: Level, text: &str) -> (Level, String) {
+        (level, format!("127.0.0.1:3111 is {text}"))
+    }
+
+    #[test]
+    fn a_free_port_is_well() {
+        assert_eq!(judged(PortConflict::Kill, Seat::Free), at(Level::Ok, "free"));
+    }
+
+    #[test]
+    fn a_holder_that_can_be_ended_is_a_warning_that_says_how() {
+        assert_eq!(
+            judged(PortConflict::Kill, held_by(&[End::Possible])),
+            at(Level::Warn, "held by pid 7 (bun, user joe); it would get SIGTERM, and SIGKILL after 2 s")
+        );
+    }
+
+    #[test]
+    fn a_holder_that_is_only_waited_for_keeps_the_worker_from_starting() {
+        assert_eq!(
+            judged(PortConflict::Wait, held_by(&[End::Possible])),
+            at(
+                Level::Fail,
+                "held by pid 7 (bun, user joe): a start waits until it is free; \
+                 stop it, or set port_conflict = \"kill\""
+            )
+        );
+    }
+
+    #[test]
+    fn one_holder_out_of_reach_is_enough_to_fail() {
+        assert_eq!(
+            judged(PortConflict::Kill, held_by(&[End::Possible, End::NotAllowed])),
+            at(
+                Level::Fail,
+                "held by pid 7 (bun, user joe), pid 8 (bun, user joe), which we may not end; \
+                 stop it yourself, with sudo, or set port to another"
+            )
+        );
+        let (level, text) = judged(PortConflict::Kill, held_by(&[End::WouldEndUs]));
+        assert!(
+            level == Level::Fail
+                && text.ends_with("which this process descends from and would not end; stop it yourself")
+        );
+    }
+
+    #[test]
+    fn a_holder_that_cannot_be_seen_can_be_found_with_more_rights() {
+        let found = |users: &[&str]| {
+            judged(PortConflict::Kill, Seat::Unseen(users.iter().map(|user| (*user).into()).collect()))
+        };
+        let find = "that we can't see; find it with `sudo lsof -nP -iTCP:3111 -sTCP:LISTEN` and stop it";
+        assert_eq!(found(&[]), at(Level::Fail, &format!("held by a process {find}")));
+        assert_eq!(found(&["root"]), at(Level::Fail, &format!("held by a process of user root {find}")));
+    }
+
+    #[test]
+    fn the_own_worker_on_the_port_is_as_it_should_be() {
+        let seat = |is_supervised| Seat::Worker { is_supervised, name: "pid 7 (bun, user joe)".into() };
+        assert_eq!(
+            judged(PortConflict::Wait, seat(true)),
+            at(Level::Ok, "held by pid 7 (bun, user joe), the worker of the supervisor that runs")
+        );
+        assert_eq!(
+            judged(PortConflict::Wait, seat(false)),
+            at(Level::Warn, "held by pid 7 (bun, user joe), the worker that would be ended first")
+        );
+    }
+
+    #[test]
+    fn an_address_of_another_machine_can_never_be_listened_on() {
+        let (level, text) = judged(PortConflict::Kill, Seat::Elsewhere);
+        assert_eq!(
+            (level, text.as_str()),
+            (Level::Fail, "127.0.0.1 is no address of this machine; set host to the worker's")
+        );
+    }
+
+    #[test]
+    fn many_holders_are_counted() {
+        let (_, text) = judged(PortConflict::Kill, held_by(&[End::Possible; 6]));
+        assert!(text.contains("pid 10 (bun, user joe), 2 more; it would get"), "{text}");
+    }
+}

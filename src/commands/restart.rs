@@ -1,0 +1,225 @@
+//! `restart`: asks the supervisor for a graceful restart and waits for what comes of it.
+//!
+//! The request is SIGUSR1 to the holder of the lock, sent so that it reaches that process or nobody. The answer is
+//! read from the status file: success is a newer worker that is healthy, never the old one seen once more. Failure
+//! comes with its reason as soon as the file has it, and the wait is bounded. The configuration was checked before: a
+//! [`Config`] exists only if it is valid, so that a broken edit can't cost a running worker.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use platform::{Identity, Pinned, SendSignal};
+
+use super::{span, wall_clock_ms};
+use crate::config::Config;
+use crate::error::{Error, ExitCode};
+use crate::policy::{Condition, KILL_TIME};
+use crate::state_dir::{Held, Holder, Lock, StateDir};
+use crate::supervise::report::status::Status;
+
+/// Between two looks at the status file.
+const LOOK_INTERVAL: Duration = Duration::from_millis(30);
+/// By when a supervisor has written something after the signal, if it is alive to it.
+const REACTION_MAX: Duration = Duration::from_secs(5);
+/// For a loaded machine, on top of all times that the configuration names.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// Restarts the worker and prints one line about the new one. `progress` gets a line that is written over again and
+/// again, for a terminal; None for no such line.
+///
+/// # Errors
+/// [`ExitCode::NotRunning`] if no supervisor runs for this config, or it stops meanwhile; [`ExitCode::Failed`] if the
+/// new worker does not become healthy, with the reason, or the supervisor can't be reached; [`ExitCode::Config`] for a
+/// state directory that is not ours alone.
+pub fn restart(
+    config: &Config,
+    output: &mut dyn Write,
+    mut progress: Option<&mut dyn Write>,
+) -> Result<ExitCode, Error> {
+    let not_running = || {
+        let message = format!("cannot restart the worker: no supervisor runs for {:?}", config.path);
+        Error::new(ExitCode::NotRunning, message)
+    };
+    let dir = StateDir::existing(&config.state_dir, &config.name)?.ok_or_else(not_running)?;
+    let supervisor = match Lock::holder(&dir).map_err(failed)? {
+        Held::Free => return Err(not_running()),
+        Held::By(Holder { identity: Some(identity), .. }) => identity,
+        Held::By(Holder { pid, .. }) => {
+            return Err(failed(format_args!("the supervisor, pid {pid}, can't be signalled from here")));
+        }
+        Held::Unknown => return Err(failed("the supervisor is only just starting")),
+    };
+    let before = Before::of(Status::read(dir.path()).ok().flatten(), &supervisor, wall_clock_ms());
+    signal(&supervisor)?.then_some(()).ok_or_else(not_running)?;
+    let outcome = wait(&dir, &before, wait_max(config), &mut progress);
+    if let Some(progress) = progress {
+        // Takes the line back; nothing is lost if that fails.
+        let _ = write!(progress, "\r\x1b[K").and_then(|()| progress.flush());
+    }
+    let line = outcome?;
+    super::output_result(writeln!(output, "{}: {line}", config.name).and_then(|()| output.flush()))
+}
+
+fn failed(cause: impl std::fmt::Display) -> Error {
+    Error::cannot(ExitCode::Failed, "restart the worker", cause)
+}
+
+/// False: the supervisor is gone.
+fn signal(supervisor: &Identity) -> Result<bool, Error> {
+    match Pinned::open(supervisor.pid).map_err(failed)? {
+        Some(pinned) if pinned.identity() == supervisor => pinned.signal(SendSignal::Usr1).map_err(failed),
+        Some(_) | None => Ok(false),
+    }
+}
+
+/// The longest that a restart may take: the old worker's end, the secrets, the port, the new worker's start.
+fn wait_max(config: &Config) -> Duration {
+    let end_of_the_old = config.drain_timeout + KILL_TIME;
+    end_of_the_old + config.secrets_timeout + config.port_grace + config.startup_timeout + SLACK
+}
+
+/// The line about the new worker.
+fn wait(
+    dir: &StateDir,
+    before: &Before,
+    limit: Duration,
+    progress: &mut Option<&mut dyn Write>,
+) -> Result<String, Error> {
+    let started = Instant::now();
+    let elapsed_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    loop {
+        // The lock is asked first: a file that was read afterwards is the supervisor's last word.
+        let is_held = Lock::holder(dir).map_err(failed)? != Held::Free;
+        let status = Status::read(dir.path()).ok().flatten().unwrap_or_default();
+        let step = match judge(before, &status) {
+            Outcome::Ready => return Ok(ready(&status, elapsed_ms())),
+            Outcome::Failed(reason) => return Err(failed(reason)),
+            Outcome::Waiting(step) => step,
+        };
+        if !is_held {
+            let message = "cannot restart the worker: the supervisor has stopped meanwhile";
+            return Err(Error::new(ExitCode::NotRunning, message));
+        }
+        if started.elapsed() > limit {
+            return Err(failed(format_args!("it is not healthy after {}: {step}", span(elapsed_ms()))));
+        }
+        if started.elapsed() > REACTION_MAX && !has_reacted(before, &status) {
+            let pid = before.supervisor_pid;
+            return Err(failed(format_args!("the supervisor, pid {pid}, does not react; it may be stopped or hang")));
+        }
+        if let Some(progress) = progress {
+            let _ = write!(progress, "\r\x1b[K{step}, {}", span(elapsed_ms())).and_then(|()| progress.flush());
+        }
+        pause(LOOK_INTERVAL);
+    }
+}
+
+/// The only sleep of the program, for commands that have nothing to do but to look again. Never in a supervisor.
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+fn ready(status: &Status, elapsed_ms: u64) -> String {
+    let pid = status.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+    let problem = status.config_problem.as_ref();
+    let problem =
+        problem.map_or_else(String::new, |problem| format!("; but an older configuration is in force: {problem}"));
+    format!("healthy again after {}{pid}, generation {}{problem}", span(elapsed_ms), status.generation)
+}
+
+/// What was known right before the signal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Before {
+    supervisor_pid: u32,
+    signalled_ms: u64,
+    /// None: there was no status file of this supervisor.
+    generation: Option<u64>,
+    state: String,
+    since_ms: u64,
+    updated_ms: u64,
+}
+
+impl Before {
+    fn of(status: Option<Status>, supervisor: &Identity, signalled_ms: u64) -> Before {
+        let supervisor_pid = supervisor.pid.as_raw().cast_unsigned();
+        let nothing = Before { supervisor_pid, signalled_ms, ..Before::default() };
+        match status.filter(|status| status.supervisor_pid == supervisor_pid) {
+            None => nothing,
+            Some(Status { generation, state, since_ms, updated_ms, .. }) => {
+                Before { generation: Some(generation), state, since_ms, updated_ms, ..nothing }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Still under way; what is being done.
+    Waiting(String),
+    Ready,
+    Failed(String),
+}
+
+/// What the status file says about the restart that was asked for.
+fn judge(before: &Before, now: &Status) -> Outcome {
+    let is = |condition: Condition| now.state == condition.word();
+    if now.supervisor_pid == 0 {
+        return Outcome::Waiting("waiting for the supervisor".into());
+    }
+    if now.supervisor_pid != before.supervisor_pid {
+        return Outcome::Failed(format!("another supervisor, pid {}, has taken over", now.supervisor_pid));
+    }
+    let is_new = match before.generation {
+        Some(generation) => now.generation > generation,
+        None => now.started_ms.is_some_and(|started_ms| started_ms >= before.signalled_ms),
+    };
+    if is_new && is(Condition::Running) && now.healthy {
+        return Outcome::Ready;
+    }
+    let began_since = now.since_ms > before.since_ms || now.state != before.state;
+    if is(Condition::AwaitingPort) && began_since {
+        let holder = now.port_holder.as_deref().unwrap_or("somebody");
+        return Outcome::Failed(format!("port {} is held by {holder}; the worker starts when it is free", now.address));
+    }
+    if is(Condition::BackingOff) && began_since {
+        return Outcome::Failed(failure(now) + &next_step(now));
+    }
+    // A new worker that is drained may have failed, or be in the way of somebody else's restart: what follows tells.
+    Outcome::Waiting(now.state.replace('-', " "))
+}
+
+/// Why the new worker is not there.
+fn failure(now: &Status) -> String {
+    let exit = now.last_exit.as_ref().filter(|exit| !exit.asked_for && exit.generation == now.generation);
+    match (&now.problem, exit) {
+        (Some(problem), _) => problem.clone(),
+        (None, Some(exit)) => {
+            let words = exit.stderr.as_ref().map_or_else(String::new, |line| format!(": {line}"));
+            let uptime = exit.uptime_ms.map_or_else(|| "a while".to_owned(), span);
+            format!("the new worker ended after {uptime}: {}{words}", exit.reason)
+        }
+        (None, None) => {
+            let probe = now.last_probe.as_ref().map_or_else(String::new, |probe| format!(": {}", probe.result));
+            format!("the new worker did not become healthy{probe}")
+        }
+    }
+}
+
+/// What the supervisor will do about it.
+fn next_step(now: &Status) -> String {
+    match (&now.next_step, now.next_deadline_ms) {
+        (Some(step), Some(due_ms)) => {
+            format!("; the supervisor will {step} in {}", span(due_ms.saturating_sub(now.updated_ms)))
+        }
+        (_, _) => String::new(),
+    }
+}
+
+/// Whether the supervisor shows that it has seen the signal. One that is ending a worker has nothing new to show.
+fn has_reacted(before: &Before, now: &Status) -> bool {
+    let is_ending = [Condition::Draining, Condition::Killing].iter().any(|condition| condition.word() == before.state);
+    is_ending || now.updated_ms > before.updated_ms
+}
+
+#[cfg(test)]
+mod tests;

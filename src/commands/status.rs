@@ -1,0 +1,306 @@
+//! `status`: what the supervisor last said of itself and its worker, and whether that still holds.
+//!
+//! The file alone proves nothing: it stays when a supervisor is killed, and grows old when one is stopped or hangs. So
+//! the lock is asked whether somebody runs, and a file that is older than it may be is called so. Healthy, and exit
+//! code 0, is only what a living supervisor said a short while ago.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::{Style, ago, output_result, span};
+use crate::config::Config;
+use crate::error::{Error, ExitCode};
+use crate::policy::Condition;
+use crate::state_dir::{Held, Lock, StateDir};
+use crate::supervise::report::status::{Exit, Probe, Status, Sync};
+use crate::time::millis_and_tenth;
+
+/// How long past its time a status is still taken for fresh: a loaded machine writes late.
+const SLACK_MS: u64 = 5_000;
+/// The width of the column of labels.
+const LABEL_WIDTH: usize = 12;
+
+/// How far the last status can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// A supervisor runs and wrote it in time.
+    Fresh,
+    /// A supervisor runs, but should have written again by now: it may be stopped, or hang.
+    Stale,
+    /// No supervisor runs: it is the last one's.
+    Dead,
+}
+
+/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected:
+/// `running`, and `healthy`, which is true only if the exit code is 0.
+///
+/// Returns [`ExitCode::Ok`] for healthy, [`ExitCode::Failed`] for not healthy, [`ExitCode::NotRunning`].
+///
+/// # Errors
+/// The state directory is not ours alone (78), or the lock can't be examined (70).
+pub fn status(
+    config: &Config,
+    json: bool,
+    style: Style,
+    now_ms: u64,
+    output: &mut dyn Write,
+) -> Result<ExitCode, Error> {
+    let found = Found::look(config)?;
+    let status = found.file.as_ref().ok().and_then(Option::as_ref);
+    let trust = found.trust(config, now_ms);
+    let code = match trust {
+        Trust::Dead => ExitCode::NotRunning,
+        Trust::Fresh if status.is_some_and(|status| status.healthy) => ExitCode::Ok,
+        Trust::Fresh | Trust::Stale => ExitCode::Failed,
+    };
+    let text = match (json, status) {
+        (true, status) => as_json(status, trust != Trust::Dead, code == ExitCode::Ok),
+        (false, Some(status)) => render(status, trust, now_ms, style),
+        (false, None) => found.without_status(&config.name),
+    };
+    output_result(output.write_all(text.as_bytes()).and_then(|()| output.flush())).map(|_| code)
+}
+
+/// What the state directory shows.
+struct Found {
+    held: Held,
+    file: io::Result<Option<Status>>,
+}
+
+impl Found {
+    fn look(config: &Config) -> Result<Found, Error> {
+        let Some(dir) = StateDir::existing(&config.state_dir, &config.name)? else {
+            return Ok(Found { held: Held::Free, file: Ok(None) });
+        };
+        let held = Lock::holder(&dir).map_err(|error| {
+            Error::cannot(ExitCode::Internal, format_args!("examine the lock {:?}", dir.lock_path()), error)
+        })?;
+        let mut file = Status::read(dir.path());
+        let is_from_holder = |status: &Status| match &held {
+            Held::By(holder) => status.supervisor_pid == holder.pid,
+            // The holder could not be named, as on a full disk: at least the writer has to be alive.
+            Held::Unknown => is_alive(status.supervisor_pid),
+            Held::Free => true,
+        };
+        if let Ok(Some(status)) = &file
+            && !is_from_holder(status)
+        {
+            // A supervisor that has only just begun has written nothing yet: this is the last one's.
+            file = Ok(None);
+        }
+        Ok(Found { held, file })
+    }
+
+    fn trust(&self, config: &Config, now_ms: u64) -> Trust {
+        let startup_ms = u64::try_from(config.startup_timeout.as_millis()).unwrap_or(u64::MAX);
+        match (&self.held, &self.file) {
+            (Held::Free, _) => Trust::Dead,
+            (_, Ok(Some(status))) if is_stale(status, startup_ms, now_ms) => Trust::Stale,
+            (Held::By(_) | Held::Unknown, _) => Trust::Fresh,
+        }
+    }
+
+    /// What to say where there is no status to show.
+    fn without_status(&self, name: &str) -> String {
+        let cause = match &self.file {
+            Ok(_) => "no status has been written yet".to_owned(),
+            Err(error) => format!("the status file can't be read: {error}"),
+        };
+        match (&self.held, &self.file) {
+            (Held::Free, Ok(_)) => format!("{name}: not running\n"),
+            (Held::Free, Err(_)) => format!("{name}: not running; {cause}\n"),
+            (Held::Unknown, _) => format!("{name}: not known to be healthy; a supervisor runs, but {cause}\n"),
+            (Held::By(holder), _) => {
+                format!("{name}: not known to be healthy; a supervisor runs (pid {}), but {cause}\n", holder.pid)
+            }
+        }
+    }
+}
+
+/// Whether the supervisor should have written again by now. It does so at each transition, of which the next is due at
+/// its next deadline, and at each periodic probe. A start has many probes and may take all of its time.
+fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
+    let after_probes = status.updated_ms.saturating_add(status.health_interval_ms.saturating_mul(2));
+    let after_start =
+        if status.state == Condition::Starting.word() { status.since_ms.saturating_add(startup_ms) } else { 0 };
+    let due_ms = after_probes.max(status.next_deadline_ms.unwrap_or(0)).max(after_start);
+    now_ms > due_ms.saturating_add(SLACK_MS)
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(platform::Pid::new);
+    pid.is_some_and(|pid| platform::identify(pid).is_ok_and(|found| found.is_some()))
+}
+
+fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
+    let Some(status) = status else { return format!("{{\"running\":{running},\"healthy\":{healthy}}}\n") };
+    let status = Status { running, healthy, ..status.clone() };
+    serde_json::to_string(&status).unwrap_or_default() + "\n"
+}
+
+/// A status for people: the condition first, then what stands in the way, then the rest.
+pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> String {
+    let mut page = Page { text: String::new(), style };
+    page.headline(status, trust, now_ms);
+    page.optional("problem", status.problem.clone());
+    page.optional(
+        "config",
+        status.config_problem.as_ref().map(|problem| format!("an older one is in force: {problem}")),
+    );
+    page.optional("port held by", status.port_holder.clone());
+    page.optional("no secret", listed(&status.absent_secrets));
+    page.optional("old secret", listed(&status.stale_secrets));
+    if trust == Trust::Fresh {
+        page.line("worker", &worker(status, now_ms));
+    }
+    if status.restarts > 0 || status.last_exit.is_some() || status.failed_starts > 0 {
+        page.line("restarts", &restarts(status, now_ms));
+    }
+    page.optional("last words", status.last_exit.as_ref().and_then(|exit| exit.stderr.clone()));
+    page.optional("health", status.last_probe.as_ref().map(|probe| health(status, probe, now_ms)));
+    page.optional("sync", status.sync.as_ref().map(|sync| registration(sync, now_ms)));
+    if trust == Trust::Fresh {
+        page.optional("next", next_step(status, now_ms));
+    }
+    page.line("logs", &status.log_stdout);
+    if status.log_stderr != status.log_stdout {
+        page.line("", &status.log_stderr);
+    }
+    let Status { supervisor_pid, version, config_path, .. } = status;
+    page.line("supervisor", &format!("pid {supervisor_pid}, version {version}, config {config_path}"));
+    page.text
+}
+
+fn listed(variables: &[String]) -> Option<String> {
+    (!variables.is_empty()).then(|| variables.join(", "))
+}
+
+/// The state in words.
+fn condition(status: &Status) -> &str {
+    match status.state.as_str() {
+        "running" if status.healthy => "healthy",
+        "running" => "unhealthy",
+        "leasing-secrets" => "leasing secrets",
+        "clearing-port" => "clearing the port",
+        "awaiting-port" => "waiting for the port",
+        "backing-off" => "backing off",
+        other => other,
+    }
+}
+
+fn worker(status: &Status, now_ms: u64) -> String {
+    let Some(pid) = status.pid else { return "none".into() };
+    let up = status.started_ms.map(|started_ms| format!(", up {}", span(now_ms.saturating_sub(started_ms))));
+    format!("pid {pid}, generation {}{}", status.generation, up.unwrap_or_default())
+}
+
+fn restarts(status: &Status, now_ms: u64) -> String {
+    let mut text = status.restarts.to_string();
+    match status.failed_starts {
+        0 => {}
+        1 => text += ", 1 failed start",
+        starts => text += &format!(", {starts} failed starts in a row"),
+    }
+    if let Some(Exit { at_ms, pid, reason, uptime_ms, asked_for, .. }) = &status.last_exit {
+        let uptime = uptime_ms.map_or_else(|| "a while".to_owned(), span);
+        let why = if *asked_for { ", as asked" } else { "" };
+        text += &format!("; pid {pid} ended {} after {uptime}: {reason}{why}", ago(*at_ms, now_ms));
+    }
+    text
+}
+
+fn health(status: &Status, probe: &Probe, now_ms: u64) -> String {
+    let latency = millis_and_tenth(Duration::from_micros(probe.latency_us));
+    let mut text = format!("{} {} in {latency} ms, ", status.address, probe.result);
+    text += &ago(probe.at_ms, now_ms);
+    if status.streak > 0 {
+        text += &format!("; {} of {} failures in a row", status.streak, status.streak_max);
+    }
+    text
+}
+
+fn registration(sync: &Sync, now_ms: u64) -> String {
+    let when = ago(sync.at_ms, now_ms);
+    match (sync.accepted, sync.failures) {
+        (true, _) => format!("accepted, {}, {when}", sync.result),
+        (false, failures) => {
+            let times = if failures == 1 { "1 failure".to_owned() } else { format!("{failures} failures in a row") };
+            format!("failing: {}, {when}; {times}", sync.result)
+        }
+    }
+}
+
+fn next_step(status: &Status, now_ms: u64) -> Option<String> {
+    let step = status.next_step.as_ref()?;
+    let due = status.next_deadline_ms.map(|due_ms| format!(" in {}", span(due_ms.saturating_sub(now_ms))));
+    Some(step.clone() + &due.unwrap_or_default())
+}
+
+/// Aligned lines under a headline.
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn headline(&mut self, status: &Status, trust: Trust, now_ms: u64) {
+        let known = shown(condition(status));
+        let written = ago(status.updated_ms, now_ms);
+        let (colour, verdict) = match trust {
+            Trust::Dead if status.state == "stopped" => (RED, format!("not running, stopped {written}")),
+            Trust::Dead => (RED, format!("not running, last seen {written}: {known}")),
+            Trust::Stale => {
+                let pid = status.supervisor_pid;
+                let advice = format!("the supervisor, pid {pid}, may be stopped or hang");
+                (RED, format!("not known to be healthy, last seen {written}: {known}; {advice}"))
+            }
+            Trust::Fresh => {
+                let colour = match status.state.as_str() {
+                    "running" if status.healthy => GREEN,
+                    "running" | "backing-off" | "awaiting-port" => RED,
+                    _ => YELLOW,
+                };
+                (colour, format!("{known} for {}", span(now_ms.saturating_sub(status.since_ms))))
+            }
+        };
+        let verdict = self.coloured(colour, &verdict);
+        self.push(&format!("{}: {verdict}", shown(&status.name)));
+    }
+
+    fn line(&mut self, label: &str, value: &str) {
+        let label = format!("{label:LABEL_WIDTH$} ");
+        let label = if label.starts_with("problem") { self.coloured(RED, &label) } else { label };
+        self.push(&format!("  {label}{}", shown(value)));
+    }
+
+    fn optional(&mut self, label: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.line(label, &value);
+        }
+    }
+
+    fn coloured(&self, colour: &str, text: &str) -> String {
+        match self.style {
+            Style::Plain => text.to_owned(),
+            Style::Coloured => format!("{colour}{text}{RESET}"),
+        }
+    }
+
+    fn push(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+}
+
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+const GREEN: &str = "\x1b[32m";
+const RESET: &str = "\x1b[0m";
+
+/// Text of the status file, which is escaped already, so that even a forged one can't reach the terminal's controls.
+fn shown(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests;

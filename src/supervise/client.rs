@@ -1,0 +1,180 @@
+//! One HTTP exchange at a time with the worker, over a non-blocking connection of its own.
+//!
+//! Knows no deadline: the policy says when an exchange has taken too long, and [`Exchanger::cancel`] closes it.
+//! Allocates when it is made and when an answer outgrows its buffer, not per exchange.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry};
+
+use super::sources::Source;
+use crate::http::{self, Progress, Request, SyncAnswer};
+use crate::policy::Generation;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 4096;
+
+/// How an exchange ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// An answer with this status.
+    Answered(u16),
+    /// No answer, and why.
+    Failed(String),
+    /// The supervisor could not ask, and why.
+    OwnTrouble(String),
+}
+
+/// An exchange that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) generation: Generation,
+    pub(crate) verdict: Verdict,
+    pub(crate) latency: Duration,
+}
+
+/// Sends one kind of request, again and again.
+pub(crate) struct Exchanger {
+    source: Source,
+    address: SocketAddr,
+    request: Request,
+    /// Whether the answer's body is wanted; without it an exchange ends with the head.
+    wants_body: bool,
+    response: http::Exchange,
+    active: Option<Active>,
+}
+
+struct Active {
+    generation: Generation,
+    stream: TcpStream,
+    began_at: Instant,
+    is_connected: bool,
+    sent: usize,
+}
+
+impl Exchanger {
+    /// An exchanger at rest.
+    pub(crate) fn new(source: Source, address: SocketAddr, request: Request, wants_body: bool) -> Self {
+        Self { source, address, request, wants_body, response: http::Exchange::new(), active: None }
+    }
+
+    /// Begins an exchange, in place of one that may be under way. Some: it has ended already.
+    pub(crate) fn begin(&mut self, registry: &Registry, generation: Generation, now: Instant) -> Option<Ended> {
+        self.active = None;
+        self.response.reset();
+        let verdict = match self.connect(registry) {
+            Ok(stream) => {
+                self.active = Some(Active { generation, stream, began_at: now, is_connected: false, sent: 0 });
+                return None;
+            }
+            Err(error) => verdict_of(&error),
+        };
+        Some(Ended { generation, verdict, latency: Duration::ZERO })
+    }
+
+    /// Forgets the exchange that is under way. Some: there was one, of this generation, and it had lasted so long. Its
+    /// connection closes.
+    pub(crate) fn cancel(&mut self, now: Instant) -> Option<(Generation, Duration)> {
+        let Active { generation, began_at, .. } = self.active.take()?;
+        Some((generation, now.saturating_duration_since(began_at)))
+    }
+
+    /// Goes on with the exchange as far as it goes without waiting. Some: it has ended.
+    pub(crate) fn proceed(&mut self, now: Instant) -> Option<Ended> {
+        let active = self.active.as_mut()?;
+        let verdict = match advance(active, &self.request, &mut self.response, self.wants_body) {
+            Ok(()) => match self.response.verdict()? {
+                Ok(answer) => Verdict::Answered(answer.status),
+                Err(failure) => Verdict::Failed(failure.to_string()),
+            },
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) => verdict_of(&error),
+        };
+        let Active { generation, began_at, .. } = self.active.take()?;
+        Some(Ended { generation, verdict, latency: now.saturating_duration_since(began_at) })
+    }
+
+    /// What the body of the last answer says.
+    pub(crate) fn sync_answer(&self) -> SyncAnswer {
+        let answer = self.response.verdict().and_then(Result::ok);
+        answer.map(|answer| SyncAnswer::read(answer.body)).unwrap_or_default()
+    }
+
+    fn connect(&self, registry: &Registry) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address)?;
+        registry.register(&mut stream, self.source.token(), Interest::READABLE | Interest::WRITABLE)?;
+        Ok(stream)
+    }
+}
+
+/// Connects, sends and receives. `Ok`: the response has its verdict.
+fn advance(active: &mut Active, request: &Request, response: &mut http::Exchange, wants_body: bool) -> io::Result<()> {
+    if !active.is_connected {
+        finish_connecting(&active.stream)?;
+        active.is_connected = true;
+    }
+    let request = request.as_bytes();
+    while active.sent < request.len() {
+        match active.stream.write(&request[active.sent..]) {
+            Ok(count) => active.sent += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut buffer = [0; READ_BYTES];
+    loop {
+        let room = response.room().min(READ_BYTES);
+        let progress = match active.stream.read(&mut buffer[..room]) {
+            Ok(0) => response.end(),
+            Ok(count) => response.receive(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
+            // A reset after the head is no failure: the status has been heard.
+            Err(_) if response.progress() == Progress::Heard => response.end(),
+            Err(error) => return Err(error),
+        };
+        match progress {
+            Progress::Done => return Ok(()),
+            Progress::Heard if !wants_body => return Ok(()),
+            Progress::Heard | Progress::NeedMore => {}
+        }
+    }
+}
+
+/// Whether the connection stands: no error is pending and there is a peer (connect(2), EINPROGRESS).
+fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    let peer = match stream.peer_addr() {
+        Ok(peer) => peer,
+        Err(error) if error.kind() == ErrorKind::NotConnected => return Err(ErrorKind::WouldBlock.into()),
+        Err(error) => return Err(error),
+    };
+    // A connection to a port of the ephemeral range may get that very port as its own, and so meet itself (a
+    // simultaneous open, RFC 9293 §3.5). Nobody listens there.
+    if stream.local_addr()? == peer {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    Ok(())
+}
+
+fn verdict_of(error: &io::Error) -> Verdict {
+    if platform::is_own_trouble(error) {
+        Verdict::OwnTrouble(error.to_string())
+    } else {
+        Verdict::Failed(reason_of(error))
+    }
+}
+
+fn reason_of(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        ErrorKind::BrokenPipe => "connection closed".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,384 @@
+//! Event hooks: the command in `on_event`, run beside everything else when something happens.
+//!
+//! A hook gets the event's name in its arguments and the details as a line of JSON on its standard input. Nothing
+//! waits for it: it is ended with its group after ten seconds or with the supervisor, whichever is first, and only the
+//! hook for `stopped` outlives both. One event starts a hook at most every ten seconds, and few hooks run at once: what
+//! comes in between is dropped, not queued. A hook that can't be started is a warning and no more.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mio::Registry;
+use platform::ExitStatus;
+
+use super::process::{Command, Graveyard, Helper, Task, base_dir, own_env};
+use crate::config::Config;
+use crate::supervise::report::messages::reason_of_exit;
+use crate::supervise::sources::Source;
+use crate::time::secs;
+
+/// From one start for an event to the next.
+const EVENT_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a hook may run.
+const HOOK_TIME: Duration = Duration::from_secs(10);
+
+/// The most hooks that run at once.
+const HOOKS_MAX: usize = 16;
+
+/// What an argument holds in place of the event's name.
+const PLACEHOLDER: &str = "{event}";
+
+/// Something that a hook is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HookEvent {
+    /// A worker was started.
+    Started,
+    /// It gave its first healthy answer.
+    Ready,
+    /// It is gone.
+    Exited,
+    /// It failed too many health checks.
+    Unhealthy,
+    /// Starts have failed several times in a row.
+    RestartFailing,
+    /// Somebody else listens on the port.
+    PortConflict,
+    /// A registration failed.
+    SyncFailed,
+    /// What was wrong is right again.
+    Recovered,
+    /// The supervisor ends.
+    Stopped,
+}
+
+/// How many there are.
+const EVENTS: usize = HookEvent::Stopped as usize + 1;
+
+impl HookEvent {
+    /// The name that hooks see.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Exited => "exited",
+            Self::Unhealthy => "unhealthy",
+            Self::RestartFailing => "restart-failing",
+            Self::PortConflict => "port-conflict",
+            Self::SyncFailed => "sync-failed",
+            Self::Recovered => "recovered",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The hooks that run, and when each event started one last.
+pub(crate) struct Hooks {
+    command: Vec<String>,
+    /// Relative programs start from here: the config file's directory.
+    dir: PathBuf,
+    running: Vec<Hook>,
+    fired_at: [Option<Instant>; EVENTS],
+    /// The trouble that was warned about last and still holds.
+    warned: Option<String>,
+    graveyard: Graveyard,
+}
+
+struct Hook {
+    event: HookEvent,
+    helper: Helper,
+    kill_at: Instant,
+}
+
+impl Hooks {
+    /// The hooks of a config; nothing runs yet.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            command: config.on_event.clone(),
+            dir: base_dir(config),
+            running: Vec::new(),
+            fired_at: [None; EVENTS],
+            warned: None,
+            graveyard: Graveyard::default(),
+        }
+    }
+
+    /// Goes over to another config. Hooks that run go on.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.command.clone_from(&config.on_event);
+        self.dir = base_dir(config);
+        self.warned = None;
+    }
+
+    /// Whether any hook is configured: if not, no details are needed.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.command.is_empty()
+    }
+
+    /// Starts the hook for an event, unless one was started for it a moment ago. `details` is one JSON document.
+    pub(crate) fn fire(&mut self, event: HookEvent, details: &str, registry: &Registry, now: Instant) {
+        if !self.is_used() {
+            return;
+        }
+        let fired_at = &mut self.fired_at[event as usize];
+        if fired_at.is_some_and(|fired_at| now.saturating_duration_since(fired_at) < EVENT_PAUSE) {
+            log::debug!("hook not started, this event had one a moment ago event={}", event.name());
+            return;
+        }
+        *fired_at = Some(now);
+        match self.start(event, details, registry, now) {
+            Ok(hook) => self.running.push(hook),
+            Err(reason) => self.warn(event, reason),
+        }
+    }
+
+    /// Looks at the hooks that run, and ends those that have run too long.
+    pub(crate) fn proceed(&mut self, now: Instant) {
+        self.graveyard.sweep();
+        for mut hook in std::mem::take(&mut self.running) {
+            if let Some(done) = hook.helper.proceed() {
+                if done.status == Some(ExitStatus::Code(0)) {
+                    self.warned = None;
+                } else {
+                    self.warn(hook.event, reason_of_exit(done.status));
+                }
+            } else if now >= hook.kill_at {
+                self.graveyard.bury(&mut hook.helper);
+                self.warn(hook.event, format!("it ran longer than {}", secs(HOOK_TIME)));
+            } else {
+                self.running.push(hook);
+            }
+        }
+    }
+
+    /// When a hook will have run too long.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.running.iter().map(|hook| hook.kill_at).min()
+    }
+
+    /// Ends all hooks but the one for `stopped`, which is left to itself. For the supervisor's end.
+    pub(crate) fn kill_all(&mut self) {
+        for mut hook in self.running.drain(..) {
+            if hook.event == HookEvent::Stopped {
+                hook.helper.let_go();
+            } else {
+                self.graveyard.bury(&mut hook.helper);
+            }
+        }
+    }
+
+    fn start(&mut self, event: HookEvent, details: &str, registry: &Registry, now: Instant) -> Result<Hook, String> {
+        self.proceed(now);
+        self.graveyard.ensure_room()?;
+        if self.running.len() >= HOOKS_MAX {
+            return Err(format!("{HOOKS_MAX} hooks are running already"));
+        }
+        let command = Command::from_config(&self.command, PLACEHOLDER, event.name(), &self.dir)?;
+        let task = Task {
+            command: &command,
+            env: &own_env(),
+            dir: Path::new("/"),
+            stdin: Some(format!("{details}\n").into_bytes()),
+            output_bytes_max: None,
+        };
+        let helper = Helper::spawn(task, registry, Source::Helper.token()).map_err(|error| error.to_string())?;
+        Ok(Hook { event, helper, kill_at: now + HOOK_TIME })
+    }
+
+    fn warn(&mut self, event: HookEvent, reason: String) {
+        if self.is_news(&reason) {
+            log::warn!("cannot complete the hook for {}: {reason}; going on without it", event.name());
+        }
+    }
+
+    /// Whether this is another trouble than the one that was warned about last, or the first since a hook went well.
+    fn is_news(&mut self, reason: &str) -> bool {
+        if self.warned.as_deref() == Some(reason) {
+            return false;
+        }
+        self.warned = Some(reason.to_owned());
+        true
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::testing::{Bench, shell};
+    use super::*;
+    use platform::Pid;
+    use std::ffi::OsStr;
+
+    const EVERY_EVENT: [HookEvent; EVENTS] = [
+        HookEvent::Started,
+        HookEvent::Ready,
+        HookEvent::Exited,
+        HookEvent::Unhealthy,
+        HookEvent::RestartFailing,
+        HookEvent::PortConflict,
+        HookEvent::SyncFailed,
+        HookEvent::Recovered,
+        HookEvent::Stopped,
+    ];
+
+    fn hooks(bench: &Bench, words: &[String]) -> Hooks {
+        let path = bench.dir.join("worker.toml");
+        std::fs::write(&path, "command = [\"a\"]\nport = 1\n").unwrap();
+        let mut config = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config;
+        config.on_event = words.to_vec();
+        Hooks::new(&config)
+    }
+
+    /// A shell as `on_event` that runs `script` in the bench's directory with the event's name as `$1`.
+    fn scripted(bench: &Bench, script: &str) -> Hooks {
+        let script = format!("cd '{}'; {script}", bench.dir.display());
+        hooks(bench, &["/bin/sh", "-c", &script, "hook", PLACEHOLDER].map(str::to_owned))
+    }
+
+    fn finish(bench: &mut Bench, hooks: &mut Hooks, now: Instant) {
+        bench.turn_until("the end of the hooks", || {
+            hooks.proceed(now);
+            hooks.running.is_empty().then_some(())
+        });
+    }
+
+    fn runs(bench: &Bench) -> Vec<String> {
+        let text = std::fs::read_to_string(bench.dir.join("runs")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn without_a_command_nothing_runs() {
+        let (bench, now) = (Bench::new("h-none"), Instant::now());
+        let mut hooks = hooks(&bench, &[]);
+        hooks.fire(HookEvent::Started, "{}", bench.registry(), now);
+        assert_eq!((hooks.running.len(), hooks.deadline(), hooks.is_used()), (0, None, false));
+    }
+
+    #[test]
+    fn a_hook_gets_the_event_as_argument_and_the_details_on_its_input() {
+        let (mut bench, now) = (Bench::new("h-details"), Instant::now());
+        let mut hooks = scripted(&bench, "cat >$1");
+        hooks.fire(HookEvent::RestartFailing, "{\"pid\":7}", bench.registry(), now);
+        assert_eq!(hooks.deadline(), Some(now + HOOK_TIME));
+        finish(&mut bench, &mut hooks, now);
+        assert_eq!(bench.file("restart-failing"), "{\"pid\":7}\n");
+        assert_eq!(hooks.deadline(), None);
+    }
+
+    #[test]
+    fn every_event_has_a_name_and_a_pause_of_its_own() {
+        let (mut bench, now) = (Bench::new("h-names"), Instant::now());
+        let mut hooks = scripted(&bench, "echo $1 >>runs");
+        for event in EVERY_EVENT {
+            for _ in 0..2 {
+                hooks.fire(event, "{}", bench.registry(), now);
+            }
+            finish(&mut bench, &mut hooks, now);
+        }
+        assert_eq!(runs(&bench), EVERY_EVENT.map(HookEvent::name));
+    }
+
+    #[test]
+    fn one_event_starts_a_hook_every_ten_seconds_at_most() {
+        let (mut bench, mut now) = (Bench::new("h-pause"), Instant::now());
+        let mut hooks = scripted(&bench, "echo $1 >>runs");
+        for milliseconds in [0, 0, 1, 9_998, 1, 5_000, 4_999, 1] {
+            now += Duration::from_millis(milliseconds);
+            hooks.fire(HookEvent::Exited, "{}", bench.registry(), now);
+            finish(&mut bench, &mut hooks, now);
+        }
+        assert_eq!(runs(&bench), ["exited", "exited", "exited"]);
+    }
+
+    #[test]
+    fn large_details_do_not_wait_for_a_hook_that_never_reads() {
+        let (mut bench, now) = (Bench::new("h-deaf"), Instant::now());
+        let command = shell(&bench, "hook", "sleep 60");
+        let mut hooks = hooks(&bench, &command);
+        hooks.fire(HookEvent::Ready, &format!("\"{}\"", "x".repeat(1_000_000)), bench.registry(), now);
+        hooks.proceed(now);
+        assert_eq!(hooks.running.len(), 1);
+        let pid = bench.pid("hook.pid");
+        hooks.kill_all();
+        bench.wait_for_reap(pid, || hooks.proceed(now));
+    }
+
+    #[test]
+    fn a_hook_that_hangs_is_ended_with_its_children() {
+        let (mut bench, now) = (Bench::new("h-hang"), Instant::now());
+        let mut hooks = scripted(&bench, "sleep 60 & echo $! >child; echo $$ >pid; sleep 60");
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
+        let (pid, child): (Pid, Pid) = (bench.pid("pid"), bench.pid("child"));
+        hooks.proceed(now + HOOK_TIME - Duration::from_millis(1));
+        assert_eq!(hooks.running.len(), 1);
+        hooks.proceed(now + HOOK_TIME);
+        assert_eq!((hooks.running.len(), hooks.deadline()), (0, None));
+        assert_eq!(hooks.warned.as_deref(), Some("it ran longer than 10 s"));
+        bench.wait_for_reap(pid, || hooks.proceed(now));
+        bench.wait_for_end(child);
+    }
+
+    #[test]
+    fn the_end_of_the_supervisor_ends_all_hooks_but_the_last() {
+        let (mut bench, now) = (Bench::new("h-end"), Instant::now());
+        let mut hooks = scripted(&bench, "echo $$ >$1; [ $1 = stopped ] || sleep 60; cat >details");
+        hooks.fire(HookEvent::Exited, "{}", bench.registry(), now);
+        let exited = bench.pid("exited");
+        hooks.fire(HookEvent::Stopped, "{\"last\":true}", bench.registry(), now);
+        hooks.kill_all();
+        bench.wait_for_reap(exited, || hooks.proceed(now));
+        assert_eq!(bench.file("details"), "{\"last\":true}\n");
+        let stopped = bench.pid("stopped");
+        bench.wait_for_reap(stopped, || {
+            // Nobody waits for this one; the test must.
+            let _ = platform::reap(stopped);
+        });
+    }
+
+    #[test]
+    fn only_so_many_hooks_run_at_once() {
+        let (mut bench, mut now) = (Bench::new("h-many"), Instant::now());
+        let mut hooks = scripted(&bench, "echo $$ >>pids; sleep 60");
+        // Two rounds of nine events within the time of a hook: they would be 18.
+        for _ in 0..2 {
+            for event in EVERY_EVENT {
+                hooks.fire(event, "{}", bench.registry(), now);
+            }
+            hooks.fired_at = [None; EVENTS];
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(hooks.running.len(), HOOKS_MAX);
+        assert_eq!(hooks.warned.as_deref(), Some("16 hooks are running already"));
+        let path = bench.dir.join("pids");
+        let pids = bench.turn_until("all pids", || {
+            let text = std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))?;
+            let pids: Vec<Pid> = text.lines().map(|line| Pid::new(line.parse().unwrap()).unwrap()).collect();
+            (pids.len() == HOOKS_MAX).then_some(pids)
+        });
+        hooks.proceed(now + HOOK_TIME);
+        for pid in pids {
+            bench.wait_for_reap(pid, || hooks.proceed(now));
+        }
+    }
+
+    #[test]
+    fn a_hook_that_can_not_be_started_is_news_once_until_one_goes_well() {
+        let (mut bench, mut now) = (Bench::new("h-news"), Instant::now());
+        let mut hooks = hooks(&bench, &["no-such-hook".to_owned()]);
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
+        let reason = hooks.warned.clone().unwrap();
+        assert!(reason.contains("no-such-hook"), "{reason}");
+        assert!(!hooks.is_news(&reason));
+        now += EVENT_PAUSE;
+        hooks.command = vec!["/bin/echo".to_owned()];
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
+        finish(&mut bench, &mut hooks, now);
+        assert!(hooks.is_news(&reason));
+    }
+}

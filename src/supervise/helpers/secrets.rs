@@ -1,0 +1,688 @@
+//! The worker's secrets: leased through a tool, kept for a while, handed to each launch.
+//!
+//! Each launch asks [`Secrets::provide`]. What is missing or too old is leased then, all of it side by side, and the
+//! launch put off; when the leases are over, or cancelled because they took too long, the next launch settles what came
+//! of them. A value that can't be refreshed goes on being used, an optional secret that can't be had is left out, a
+//! required one fails the launch. A tool that fails without need is left alone for a while, so that no crash restart
+//! waits for it. Values are in memory and in the worker's environment only: no log line, error or Debug shows one.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use log::Level;
+use mio::Registry;
+
+use super::process::{Command, Graveyard, Helper, Task, base_dir, own_env};
+use super::secret_answer as answer;
+use crate::config::{Config, SecretEntry};
+use crate::error::escape;
+use crate::supervise::launch::environment::Secret;
+use crate::supervise::sources::Source;
+use crate::time::secs;
+
+/// How long a tool that failed is left alone, unless a required secret has no value at all. Never longer than a value
+/// is used, so that whoever wants fresh values at each start gets every try.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Between two looks at tools that run, should their exits not be announced.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a tool's argument holds in place of the secret's name.
+const PLACEHOLDER: &str = "{name}";
+
+/// How much of a variable's name a message repeats, in bytes.
+const SHOWN_BYTES_MAX: usize = 60;
+
+/// How many secrets one message explains.
+const EXPLAINED_MAX: usize = 8;
+
+/// The answer to a launch.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Provision {
+    /// The variables to add to the worker's environment.
+    Ready(Vec<(String, Secret)>),
+    /// Tools run. Launch again when [`Secrets::proceed`] says so, or after [`Secrets::cancel`].
+    Pending,
+    /// The worker can't be started: one line that names variables and reasons.
+    Failed(String),
+}
+
+/// What to log.
+type News = Vec<(Level, String)>;
+
+/// All secrets of a config: their values as far as they are known, and the leases under way.
+pub(crate) struct Secrets {
+    entries: Vec<Entry>,
+    command: Vec<String>,
+    /// Relative programs start from here: the config file's directory.
+    dir: PathBuf,
+    timeout: Duration,
+    max_age: Duration,
+    attempt: Option<Attempt>,
+    graveyard: Graveyard,
+}
+
+struct Entry {
+    wanted: SecretEntry,
+    known: Option<Known>,
+    /// Why the last lease failed; `None` if it did not.
+    trouble: Option<Trouble>,
+    /// The warning that was given last and still holds.
+    warned: Option<String>,
+}
+
+struct Known {
+    secret: Secret,
+    leased_at: Instant,
+    /// The monotonic clock of a Mac stands still while it sleeps, and a lease does not.
+    leased_at_wall: SystemTime,
+}
+
+impl Known {
+    /// By whichever clock says more: being too eager is harmless.
+    fn age(&self, now: Instant) -> Duration {
+        let by_wall = self.leased_at_wall.elapsed().unwrap_or_default();
+        now.saturating_duration_since(self.leased_at).max(by_wall)
+    }
+}
+
+struct Trouble {
+    reason: String,
+    at: Instant,
+}
+
+/// Leases that were started together.
+struct Attempt {
+    leases: Vec<Lease>,
+    /// Whether the loop knows that they are over, or gave the order that ended them.
+    is_told: bool,
+    started_at: Instant,
+    look_at: Instant,
+}
+
+struct Lease {
+    /// Index of the secret.
+    entry: usize,
+    stage: Stage,
+}
+
+enum Stage {
+    Running(Helper),
+    Over(Result<Secret, String>),
+}
+
+impl Attempt {
+    fn is_over(&self) -> bool {
+        self.leases.iter().all(|lease| matches!(lease.stage, Stage::Over(_)))
+    }
+}
+
+impl Secrets {
+    /// The secrets of a config; nothing is known of them yet, and nothing runs.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            entries: config.secrets.iter().cloned().map(Entry::unknown).collect(),
+            command: config.secrets_command.clone(),
+            dir: base_dir(config),
+            timeout: config.secrets_timeout,
+            max_age: config.secrets_max_age,
+            attempt: None,
+            graveyard: Graveyard::default(),
+        }
+    }
+
+    /// Goes over to another config. Values stay where variable, name and command do. Leases under way are ended and
+    /// forgotten, and tools that were left alone get their next try at once.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.abort();
+        let mut old = std::mem::take(&mut self.entries);
+        let graveyard = std::mem::take(&mut self.graveyard);
+        let is_same_tool = self.command == config.secrets_command && self.dir == base_dir(config);
+        *self = Self { graveyard, ..Self::new(config) };
+        if !is_same_tool {
+            return;
+        }
+        for entry in &mut self.entries {
+            let is_same =
+                |old: &Entry| old.wanted.variable == entry.wanted.variable && old.wanted.name == entry.wanted.name;
+            if let Some(index) = old.iter().position(is_same) {
+                let old = old.swap_remove(index);
+                (entry.known, entry.warned) = (old.known, old.warned);
+            }
+        }
+    }
+
+    /// What there is for a launch. Starts the tools that are needed, unless leases have just ended for this launch:
+    /// those are settled, for better or worse.
+    pub(crate) fn provide(&mut self, registry: &Registry, now: Instant) -> Provision {
+        let (provision, news) = self.provide_with_news(registry, now);
+        for (level, text) in news {
+            log::log!(level, "{text}");
+        }
+        provision
+    }
+
+    fn provide_with_news(&mut self, registry: &Registry, now: Instant) -> (Provision, News) {
+        if self.attempt.is_none() {
+            self.attempt = self.start(registry, now);
+        }
+        match self.attempt.take() {
+            Some(attempt) if !attempt.is_over() => {
+                self.attempt = Some(attempt);
+                (Provision::Pending, News::new())
+            }
+            Some(attempt) => {
+                let news = self.settle(attempt, now);
+                (self.provision(), news)
+            }
+            None => (self.provision(), News::new()),
+        }
+    }
+
+    /// Looks at the tools that run. True exactly once per attempt, when its leases are over by themselves.
+    pub(crate) fn proceed(&mut self, now: Instant) -> bool {
+        self.graveyard.sweep();
+        let Some(attempt) = &mut self.attempt else { return false };
+        attempt.look_at = now + LOOK_PAUSE;
+        for lease in &mut attempt.leases {
+            if let Stage::Running(helper) = &mut lease.stage
+                && let Some(done) = helper.proceed()
+            {
+                lease.stage = Stage::Over(answer::value(done));
+            }
+        }
+        attempt.is_over() && !std::mem::replace(&mut attempt.is_told, true)
+    }
+
+    /// When to call [`Secrets::proceed`] without being woken: only while tools run.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.attempt.as_ref().filter(|attempt| !attempt.is_over()).map(|attempt| attempt.look_at)
+    }
+
+    /// Ends the leases under way, as a rule because they have taken too long. The next launch settles what came of
+    /// them.
+    pub(crate) fn cancel(&mut self, now: Instant) {
+        self.proceed(now);
+        let Some(attempt) = &mut self.attempt else { return };
+        attempt.is_told = true;
+        let is_late = now.saturating_duration_since(attempt.started_at) >= self.timeout;
+        let reason = if is_late { format!("timed out after {}", secs(self.timeout)) } else { "cancelled".into() };
+        for lease in &mut attempt.leases {
+            if let Stage::Running(helper) = &mut lease.stage {
+                self.graveyard.bury(helper);
+                lease.stage = Stage::Over(Err(reason.clone()));
+            }
+        }
+    }
+
+    /// Ends the leases under way and forgets them.
+    pub(crate) fn abort(&mut self) {
+        for mut lease in self.attempt.take().into_iter().flat_map(|attempt| attempt.leases) {
+            if let Stage::Running(helper) = &mut lease.stage {
+                self.graveyard.bury(helper);
+            }
+        }
+    }
+
+    /// The variables whose values could not be refreshed and are used all the same.
+    pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.trouble.is_some() && entry.known.is_some()).map(Entry::variable)
+    }
+
+    /// The variables that the worker has to do without.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.trouble.is_some() && entry.known.is_none()).map(Entry::variable)
+    }
+
+    /// Starts a tool for each secret that is due; `None` if none is.
+    fn start(&mut self, registry: &Registry, now: Instant) -> Option<Attempt> {
+        let due: Vec<usize> = (0..self.entries.len()).filter(|index| self.is_due(&self.entries[*index], now)).collect();
+        if due.is_empty() {
+            return None;
+        }
+        self.graveyard.sweep();
+        let env = own_env();
+        let lease = |entry: usize| {
+            let started = self.start_tool(&self.entries[entry].wanted.name, &env, registry);
+            Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(reason)), Stage::Running) }
+        };
+        let leases = due.into_iter().map(lease).collect();
+        Some(Attempt { leases, is_told: false, started_at: now, look_at: now + LOOK_PAUSE })
+    }
+
+    fn is_due(&self, entry: &Entry, now: Instant) -> bool {
+        let is_fresh = entry.known.as_ref().is_some_and(|known| known.age(now) < self.max_age);
+        let pause = RETRY_PAUSE_MAX.min(self.max_age);
+        let has_just_failed =
+            entry.trouble.as_ref().is_some_and(|trouble| now.saturating_duration_since(trouble.at) < pause);
+        let is_spared = has_just_failed && !entry.is_wanting();
+        !is_fresh && !is_spared
+    }
+
+    fn start_tool(&self, name: &str, env: &[CString], registry: &Registry) -> Result<Helper, String> {
+        self.graveyard.ensure_room()?;
+        let command = Command::from_config(&self.command, PLACEHOLDER, name, &self.dir)?;
+        let task = Task {
+            command: &command,
+            env,
+            dir: Path::new("/"),
+            stdin: None,
+            output_bytes_max: Some(answer::OUTPUT_BYTES_MAX),
+        };
+        Helper::spawn(task, registry, Source::Helper.token()).map_err(|error| error.to_string())
+    }
+
+    /// Takes over what came of an attempt.
+    fn settle(&mut self, attempt: Attempt, now: Instant) -> News {
+        let mut news = News::new();
+        for Lease { entry, stage } in attempt.leases {
+            // An attempt is settled when it is over, so there is no other stage; dropping one would end its tool.
+            if let Stage::Over(result) = stage {
+                news.extend(self.entries[entry].settle(result, now));
+            }
+        }
+        news
+    }
+
+    fn provision(&self) -> Provision {
+        let wanting: Vec<&Entry> = self.entries.iter().filter(|entry| entry.is_wanting()).collect();
+        if !wanting.is_empty() {
+            return Provision::Failed(failure(&wanting));
+        }
+        let variable = |entry: &Entry| Some((entry.wanted.variable.clone(), entry.known.as_ref()?.secret.clone()));
+        Provision::Ready(self.entries.iter().filter_map(variable).collect())
+    }
+}
+
+impl Entry {
+    fn unknown(wanted: SecretEntry) -> Self {
+        Self { wanted, known: None, trouble: None, warned: None }
+    }
+
+    fn variable(&self) -> &str {
+        &self.wanted.variable
+    }
+
+    /// Whether no worker can be started without it.
+    fn is_wanting(&self) -> bool {
+        self.wanted.required && self.known.is_none()
+    }
+
+    fn settle(&mut self, result: Result<Secret, String>, now: Instant) -> Option<(Level, String)> {
+        match result {
+            Ok(secret) => {
+                self.known = Some(Known { secret, leased_at: now, leased_at_wall: SystemTime::now() });
+                self.trouble = None;
+                self.warned.take().map(|_| (Level::Info, format!("secret {} can be leased again", self.shown())))
+            }
+            Err(reason) => {
+                let warning = self.warning(&reason);
+                self.trouble = Some(Trouble { reason, at: now });
+                let is_news = warning.is_some() && self.warned != warning;
+                self.warned.clone_from(&warning);
+                warning.filter(|_| is_news).map(|warning| (Level::Warn, warning))
+            }
+        }
+    }
+
+    /// `None` if the failure stops the launch, which says so itself.
+    fn warning(&self, reason: &str) -> Option<String> {
+        let shown = self.shown();
+        if self.known.is_some() {
+            Some(format!("cannot refresh secret {shown}: {reason}; using its last value"))
+        } else if !self.wanted.required {
+            Some(format!("cannot lease secret {shown}: {reason}; starting without it"))
+        } else {
+            None
+        }
+    }
+
+    fn shown(&self) -> String {
+        escape(self.variable(), SHOWN_BYTES_MAX)
+    }
+}
+
+/// Names the secrets that a worker can't do without, those with the same reason together.
+fn failure(wanting: &[&Entry]) -> String {
+    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
+    for entry in wanting.iter().take(EXPLAINED_MAX) {
+        let reason = entry.trouble.as_ref().map_or("not leased yet", |trouble| trouble.reason.as_str());
+        match groups.iter_mut().find(|(of_group, _)| *of_group == reason) {
+            Some((_, variables)) => variables.push(entry.shown()),
+            None => groups.push((reason, vec![entry.shown()])),
+        }
+    }
+    let groups: Vec<String> =
+        groups.into_iter().map(|(reason, variables)| format!("{} ({reason})", variables.join(", "))).collect();
+    let rest = match wanting.len().saturating_sub(EXPLAINED_MAX) {
+        0 => String::new(),
+        count => format!(", and {count} more"),
+    };
+    format!("cannot lease required secrets: {}{rest}", groups.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::process::testing::{Bench, shell};
+    use super::*;
+    use platform::Pid;
+    use std::ffi::OsStr;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A config with these secrets, whose tool is a shell that runs `script` with the secret's name as `$1`.
+    fn config(bench: &Bench, script: &str, secrets: &[(&str, &str)], rest: &str) -> Config {
+        let path = bench.dir.join("worker.toml");
+        let secrets: String = secrets.iter().map(|(variable, name)| format!("{variable} = \"{name}\"\n")).collect();
+        let content = format!(
+            "command = [\"a\"]\nport = 1\n{rest}\nsecrets_command = \
+             [\"/bin/sh\", \"-c\", \"\"\"{script}\"\"\", \"tool\", \"{{name}}\"]\n[secrets]\n{secrets}"
+        );
+        std::fs::write(&path, content).unwrap();
+        Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config
+    }
+
+    /// The secrets of a supervisor, a poll, and a clock that a test moves.
+    struct Fixture {
+        bench: Bench,
+        secrets: Secrets,
+        now: Instant,
+        said: News,
+    }
+
+    impl Fixture {
+        fn new(test: &str, script: &str, secrets: &[(&str, &str)], rest: &str) -> Self {
+            let bench = Bench::new(test);
+            let secrets = Secrets::new(&config(&bench, script, secrets, rest));
+            Self { bench, secrets, now: Instant::now(), said: News::new() }
+        }
+
+        /// One turn's `provide`.
+        fn ask(&mut self) -> Provision {
+            let (provision, news) = self.secrets.provide_with_news(self.bench.registry(), self.now);
+            self.said.extend(news);
+            provision
+        }
+
+        fn finish(&mut self) {
+            let Self { bench, secrets, now, .. } = self;
+            bench.turn_until("the end of the leases", || secrets.proceed(*now).then_some(()));
+        }
+
+        /// A launch that waits for its leases, if it has to.
+        fn launch(&mut self) -> Provision {
+            match self.ask() {
+                Provision::Pending => {
+                    self.finish();
+                    let settled = self.ask();
+                    assert_ne!(settled, Provision::Pending, "a second attempt in one launch");
+                    settled
+                }
+                other => other,
+            }
+        }
+
+        /// How often the tool ran, given that it notes that in the file `runs`.
+        fn runs(&self) -> usize {
+            std::fs::read_to_string(self.bench.dir.join("runs")).map_or(0, |text| text.lines().count())
+        }
+
+        fn set(&self, name: &str, content: &str) {
+            std::fs::write(self.bench.dir.join(name), content).unwrap();
+        }
+
+        fn said(&mut self) -> Vec<String> {
+            self.said.drain(..).map(|(_, text)| text).collect()
+        }
+    }
+
+    fn ready(values: &[(&str, &str)]) -> Provision {
+        let secret = |value: &str| Secret::new(value.as_bytes().to_vec());
+        Provision::Ready(values.iter().map(|(variable, value)| ((*variable).to_owned(), secret(value))).collect())
+    }
+
+    /// A tool that prints the file named like the secret, and fails without one; it notes each run.
+    fn from_files(test: &str) -> String {
+        format!("cd '{}'; echo run >>runs; cat $1", Bench::dir_of(test).display())
+    }
+
+    #[test]
+    fn without_secrets_nothing_runs() {
+        let mut fixture = Fixture::new("s-none", "exit 1", &[], "");
+        assert_eq!(fixture.ask(), ready(&[]));
+        assert_eq!(fixture.secrets.deadline(), None);
+        assert!(!fixture.secrets.proceed(fixture.now));
+    }
+
+    #[test]
+    fn each_secret_is_leased_by_its_name() {
+        let mut fixture =
+            Fixture::new("s-names", "echo value of $1; echo noise >&2", &[("A", "one"), ("B", "two")], "");
+        assert_eq!(fixture.ask(), Provision::Pending);
+        assert!(fixture.secrets.deadline().is_some());
+        fixture.finish();
+        assert!(!fixture.secrets.proceed(fixture.now), "the end was told twice");
+        assert_eq!(fixture.ask(), ready(&[("A", "value of one"), ("B", "value of two")]));
+        assert_eq!(fixture.secrets.deadline(), None);
+        assert_eq!(fixture.said(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tools_run_side_by_side() {
+        // Each ends only after the other has begun.
+        let mut fixture = Fixture::new("s-side", "exit 9", &[], "");
+        let script = format!(
+            "cd '{}'; touch $1; until [ -e one ] && [ -e two ]; do sleep 0.01; done; echo x",
+            fixture.bench.dir.display()
+        );
+        let config = config(&fixture.bench, &script, &[("A", "one"), ("B", "two")], "");
+        fixture.secrets.reconfigure(&config);
+        assert_eq!(fixture.launch(), ready(&[("A", "x"), ("B", "x")]));
+    }
+
+    #[test]
+    fn a_young_value_is_used_without_asking_again() {
+        let mut fixture = Fixture::new("s-cache", &from_files("s-cache"), &[("A", "a")], "secrets_max_age_secs = 300");
+        fixture.set("a", "1");
+        assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+        fixture.set("a", "2");
+        fixture.now += MINUTE * 4;
+        assert_eq!(fixture.ask(), ready(&[("A", "1")]));
+        assert_eq!(fixture.runs(), 1);
+        fixture.now += MINUTE;
+        assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        assert_eq!(fixture.runs(), 2);
+    }
+
+    #[test]
+    fn a_maximum_age_of_zero_asks_at_each_launch() {
+        let mut fixture = Fixture::new("s-zero", &from_files("s-zero"), &[("A", "a")], "secrets_max_age_secs = 0");
+        fixture.set("a", "1");
+        assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+        fixture.set("a", "2");
+        assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        std::fs::remove_file(fixture.bench.dir.join("a")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        }
+        assert_eq!(fixture.runs(), 4);
+    }
+
+    #[test]
+    fn a_failed_refresh_keeps_the_last_value_and_warns_once() {
+        let rest = "secrets_max_age_secs = 300\nrequired_secrets = [\"A\"]";
+        let mut fixture = Fixture::new("s-stale", &from_files("s-stale"), &[("A", "a")], rest);
+        fixture.set("a", "1");
+        assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+        std::fs::remove_file(fixture.bench.dir.join("a")).unwrap();
+        for _ in 0..3 {
+            fixture.now += MINUTE * 5;
+            assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+            assert_eq!(fixture.secrets.stale().collect::<Vec<_>>(), ["A"]);
+        }
+        let warning = "cannot refresh secret A: the tool failed: exit code 1; using its last value";
+        assert_eq!(fixture.said(), [warning]);
+        fixture.set("a", "2");
+        fixture.now += MINUTE * 5;
+        assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        assert_eq!(fixture.secrets.stale().count(), 0);
+        assert_eq!(fixture.said(), ["secret A can be leased again"]);
+    }
+
+    #[test]
+    fn a_tool_that_failed_without_need_is_left_alone_for_a_while() {
+        let mut fixture = Fixture::new("s-pause", &from_files("s-pause"), &[("A", "a")], "");
+        assert_eq!(fixture.launch(), ready(&[]));
+        assert_eq!(fixture.secrets.left_out().collect::<Vec<_>>(), ["A"]);
+        fixture.set("a", "1");
+        fixture.now += RETRY_PAUSE_MAX - Duration::from_millis(1);
+        assert_eq!(fixture.ask(), ready(&[]));
+        fixture.now += Duration::from_millis(1);
+        assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+        assert_eq!(fixture.runs(), 2);
+    }
+
+    #[test]
+    fn an_optional_secret_that_can_not_be_had_is_left_out() {
+        let script = "case $1 in empty) ;; nul) printf 'x\\\\000' ;; long) yes ;; *) echo x; exit 1 ;; esac";
+        let secrets = [("A", "empty"), ("B", "nul"), ("C", "long"), ("D", "other")];
+        let mut fixture = Fixture::new("s-optional", script, &secrets, "");
+        assert_eq!(fixture.launch(), ready(&[]));
+        let said = fixture.said().join("\n");
+        for part in [
+            "A: the tool printed an empty",
+            "B: the value holds a NUL",
+            "C: the tool printed more",
+            "D: the tool failed",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_missing_required_secret_fails_each_launch_until_it_is_there() {
+        let rest = "required_secrets = [\"A\", \"B\", \"C\"]";
+        let script = from_files("s-required");
+        let mut fixture = Fixture::new("s-required", &script, &[("A", "a"), ("B", "b"), ("C", "c")], rest);
+        fixture.set("c", "3");
+        let failed = "cannot lease required secrets: A, B (the tool failed: exit code 1)".to_owned();
+        assert_eq!(fixture.launch(), Provision::Failed(failed));
+        fixture.set("a", "1");
+        let failed = "cannot lease required secrets: B (the tool failed: exit code 1)".to_owned();
+        assert_eq!(fixture.launch(), Provision::Failed(failed));
+        fixture.set("b", "2");
+        assert_eq!(fixture.launch(), ready(&[("A", "1"), ("B", "2"), ("C", "3")]));
+        assert_eq!(fixture.runs(), 6);
+        assert_eq!(fixture.said(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_failure_explains_only_so_many_secrets() {
+        let variables: Vec<String> = (10..30).map(|number| format!("V{number}")).collect();
+        let secrets: Vec<(&str, &str)> = variables.iter().map(|variable| (variable.as_str(), "x")).collect();
+        let mut fixture = Fixture::new("s-many", "exit 1", &secrets, &format!("required_secrets = {variables:?}"));
+        let Provision::Failed(reason) = fixture.launch() else { panic!("ready") };
+        assert!(reason.ends_with("V16, V17 (the tool failed: exit code 1), and 12 more"), "{reason}");
+    }
+
+    #[test]
+    fn a_tool_that_can_not_be_run_fails_the_launch_at_once() {
+        let mut fixture = Fixture::new("s-no-tool", "", &[("A", "a"), ("B", "b")], "required_secrets = [\"A\", \"B\"]");
+        fixture.secrets.command = vec!["no-such-tool".into(), "{name}".into()];
+        let Provision::Failed(reason) = fixture.ask() else { panic!("not failed") };
+        assert!(
+            reason.starts_with("cannot lease required secrets: A, B (cannot find program \"no-such-tool\""),
+            "{reason}"
+        );
+        assert!(!fixture.secrets.proceed(fixture.now));
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_ended_with_its_children_and_nothing_is_left() {
+        let mut fixture = Fixture::new("s-hang", "", &[], "");
+        let (dir, rest) = (fixture.bench.dir.clone(), "secrets_timeout_secs = 10\nrequired_secrets = [\"A\"]");
+        let script = format!(
+            "cd '{}'; [ $1 = quick ] && echo q && exit; echo $$ >$1.pid; sleep 60 & echo $! >$1.child; sleep 60",
+            dir.display()
+        );
+        let config = config(&fixture.bench, &script, &[("A", "a"), ("B", "b"), ("Q", "quick")], rest);
+        fixture.secrets.reconfigure(&config);
+        assert_eq!(fixture.ask(), Provision::Pending);
+        let pids: Vec<Pid> = ["a.pid", "b.pid", "a.child", "b.child"].map(|name| fixture.bench.pid(name)).into();
+        let quick_is_over = |secrets: &mut Secrets, now| {
+            secrets.proceed(now);
+            secrets.attempt.as_ref().unwrap().leases.iter().any(|lease| matches!(lease.stage, Stage::Over(_)))
+        };
+        fixture.bench.turn_until("the quick one", || quick_is_over(&mut fixture.secrets, fixture.now).then_some(()));
+        assert_eq!(fixture.ask(), Provision::Pending, "it waits for all of them");
+
+        fixture.now += Duration::from_secs(10);
+        fixture.secrets.cancel(fixture.now);
+        assert!(!fixture.secrets.proceed(fixture.now), "whoever cancels needs no telling");
+        let failed = "cannot lease required secrets: A (timed out after 10 s)".to_owned();
+        assert_eq!(fixture.ask(), Provision::Failed(failed));
+        assert_eq!(fixture.said(), ["cannot lease secret B: timed out after 10 s; starting without it"]);
+        assert!(fixture.secrets.entries[2].known.is_some(), "the quick one's value is kept");
+        for pid in &pids[..2] {
+            fixture.bench.wait_for_reap(*pid, || assert!(!fixture.secrets.proceed(fixture.now)));
+        }
+        for pid in &pids[2..] {
+            fixture.bench.wait_for_end(*pid);
+        }
+    }
+
+    #[test]
+    fn an_abort_ends_the_tools_and_forgets_the_attempt() {
+        let mut fixture = Fixture::new("s-abort", "", &[("A", "a")], "");
+        fixture.secrets.command = shell(&fixture.bench, "tool", "sleep 60");
+        assert_eq!(fixture.ask(), Provision::Pending);
+        let pid = fixture.bench.pid("tool.pid");
+        fixture.secrets.abort();
+        assert_eq!(fixture.secrets.deadline(), None);
+        fixture.bench.wait_for_reap(pid, || assert!(!fixture.secrets.proceed(fixture.now)));
+    }
+
+    #[test]
+    fn another_config_keeps_the_values_that_it_still_means() {
+        let script = from_files("s-config");
+        let mut fixture = Fixture::new("s-config", &script, &[("A", "a"), ("B", "b"), ("C", "c")], "");
+        for name in ["a", "b", "c", "d"] {
+            fixture.set(name, name);
+        }
+        assert_eq!(fixture.launch(), ready(&[("A", "a"), ("B", "b"), ("C", "c")]));
+        let next = config(&fixture.bench, &script, &[("A", "a"), ("C", "d"), ("D", "d")], "");
+        fixture.secrets.reconfigure(&next);
+        assert_eq!(fixture.launch(), ready(&[("A", "a"), ("C", "d"), ("D", "d")]));
+        assert_eq!(fixture.runs(), 5);
+        let other_tool = config(&fixture.bench, "echo other", &[("A", "a")], "");
+        fixture.secrets.reconfigure(&other_tool);
+        assert_eq!(fixture.launch(), ready(&[("A", "other")]));
+    }
+
+    #[test]
+    fn another_config_gives_a_failed_tool_its_next_try_at_once() {
+        let script = from_files("s-again");
+        let mut fixture = Fixture::new("s-again", &script, &[("A", "a")], "");
+        assert_eq!(fixture.launch(), ready(&[]));
+        fixture.set("a", "1");
+        let same = config(&fixture.bench, &script, &[("A", "a")], "");
+        fixture.secrets.reconfigure(&same);
+        assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+    }
+
+    #[test]
+    fn no_value_is_ever_shown() {
+        let script = "printf canary; [ $1 = good ] || exit 1";
+        let secrets = [("A", "good"), ("B", "optional"), ("C", "required")];
+        let mut fixture = Fixture::new("s-canary", script, &secrets, "required_secrets = [\"C\"]");
+        let provision = fixture.launch();
+        let said = fixture.said().join(" ");
+        assert!(said.contains("secret B"), "{said}");
+        let good: Vec<SecretEntry> = fixture.secrets.entries.iter().take(1).map(|entry| entry.wanted.clone()).collect();
+        fixture.secrets.entries.retain(|entry| good.contains(&entry.wanted));
+        let shown = format!("{provision:?} {said} {:?}", fixture.launch());
+        assert!(shown.contains("Failed") && shown.contains("Ready"), "{shown}");
+        assert!(!shown.contains("canary") && !shown.contains(&format!("{:?}", b"canary")), "{shown}");
+    }
+}

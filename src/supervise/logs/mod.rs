@@ -1,0 +1,185 @@
+//! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
+//!
+//! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
+//! tick; a rotation goes a few megabytes per turn of the loop, so that nothing waits for it.
+
+pub mod rotation;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use self::rotation::Rotation;
+use crate::config::Config;
+
+/// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
+/// disk has cost all of its writing.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// Both logs of one configuration.
+pub(crate) struct Logs {
+    stdout: PathBuf,
+    stderr: PathBuf,
+    bytes_max: Option<u64>,
+    keep: u32,
+    /// Rotations under way, since when.
+    rotating: Vec<Rotation>,
+    step_at: Option<Instant>,
+    /// The logs whose rotation has failed, and when it is tried again.
+    failed: Vec<(PathBuf, Instant)>,
+    /// Where the live worker's part of the standard error log begins.
+    stderr_from: u64,
+}
+
+/// The part of the standard error log that one worker wrote: from the first byte to before the last.
+pub(crate) struct Output {
+    from: u64,
+    to: u64,
+}
+
+impl Logs {
+    /// The logs that the configuration names.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            stdout: config.log_stdout.clone(),
+            stderr: config.log_stderr.clone(),
+            bytes_max: config.log_bytes_max,
+            keep: config.log_keep,
+            rotating: Vec::new(),
+            step_at: None,
+            failed: Vec::new(),
+            stderr_from: 0,
+        }
+    }
+
+    /// Takes over another configuration. Rotations under way go on.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        let rotating = std::mem::take(&mut self.rotating);
+        *self = Self { rotating, step_at: self.step_at, stderr_from: self.stderr_from, ..Self::new(config) };
+    }
+
+    /// A worker is about to write.
+    pub(crate) fn worker_starts(&mut self) {
+        self.stderr_from = self.stderr_len();
+    }
+
+    /// What the worker has written to its standard error.
+    pub(crate) fn output_of_worker(&self) -> Output {
+        Output { from: self.stderr_from, to: self.stderr_len() }
+    }
+
+    /// The last line of that output, escaped, if there is one.
+    pub(crate) fn last_line(&self, output: &Output) -> Option<String> {
+        rotation::last_line(&self.stderr, output.from, output.to)
+    }
+
+    /// Begins to rotate what has grown too large, unless that has just failed. Returns what went wrong, in words.
+    pub(crate) fn look(&mut self, now: Instant) -> Vec<String> {
+        let Some(bytes_max) = self.bytes_max else { return Vec::new() };
+        if !self.rotating.is_empty() {
+            return Vec::new();
+        }
+        self.failed.retain(|(_, retry_at)| now < *retry_at);
+        let mut problems = Vec::new();
+        let stderr = (self.stderr != self.stdout).then_some(&self.stderr);
+        for path in std::iter::once(&self.stdout).chain(stderr) {
+            if self.failed.iter().any(|(failed, _)| failed == path) {
+                continue;
+            }
+            match Rotation::start(path, bytes_max, self.keep) {
+                Ok(rotation) => self.rotating.extend(rotation),
+                Err(error) => {
+                    problems.push(format!("cannot rotate {path:?}: {error}; it goes on growing"));
+                    self.failed.push((path.clone(), now + RETRY_PAUSE));
+                }
+            }
+        }
+        self.step_at = (!self.rotating.is_empty()).then_some(now);
+        problems
+    }
+
+    /// Gives up the rotations under way, and removes the copies that they began.
+    pub(crate) fn abandon(&mut self) {
+        self.rotating.clear();
+    }
+
+    /// Goes on with the rotations under way. Returns what went wrong, in words.
+    pub(crate) fn step(&mut self, now: Instant) -> Vec<String> {
+        let mut problems = Vec::new();
+        self.rotating.retain_mut(|rotation| match rotation.step() {
+            Ok(is_done) => !is_done,
+            Err(error) => {
+                problems.push(format!("cannot rotate {:?}: {error}; it goes on growing", rotation.path()));
+                self.failed.push((rotation.path().to_owned(), now + RETRY_PAUSE));
+                false
+            }
+        });
+        if self.rotating.is_empty() {
+            self.step_at = None;
+        }
+        problems
+    }
+
+    /// When to call [`Logs::step`] next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.step_at
+    }
+
+    fn stderr_len(&self) -> u64 {
+        fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn last_words_end_where_the_next_worker_begins() {
+        let dir = std::env::temp_dir().join(format!("ws-logs-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("worker.toml");
+        fs::write(&path, "command = [\"a\"]\nport = 1\nlog_stderr = \"worker.err\"\n").unwrap();
+        let mut logs = Logs::new(&Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config);
+        let grow = |text: &str| {
+            let so_far = fs::read_to_string(dir.join("worker.err")).unwrap_or_default();
+            fs::write(dir.join("worker.err"), so_far + text).unwrap();
+        };
+        grow("of an earlier one\n");
+        logs.worker_starts();
+        let silent = logs.output_of_worker();
+        grow("of this one\n");
+        let output = logs.output_of_worker();
+        logs.worker_starts();
+        grow("of the next one\n");
+        assert_eq!(logs.last_line(&silent), None);
+        assert_eq!(logs.last_line(&output).as_deref(), Some("of this one"));
+        assert_eq!(logs.last_line(&logs.output_of_worker()).as_deref(), Some("of the next one"));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn rotation_that_failed_is_tried_again_after_a_pause_only() {
+        let dir = std::env::temp_dir().join(format!("ws-rotating-{}", std::process::id()));
+        // Nothing can be renamed to a directory that holds something.
+        fs::create_dir_all(dir.join("worker.err.1/x")).unwrap();
+        fs::write(dir.join("worker.err"), "long enough").unwrap();
+        let path = dir.join("worker.toml");
+        let toml =
+            "command = [\"a\"]\nport = 1\nlog_stdout = \"worker.err\"\nlog_stderr = \"worker.err\"\nlog_keep = 1\n";
+        fs::write(&path, toml).unwrap();
+        let config = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config;
+        let mut logs = Logs { bytes_max: Some(1), ..Logs::new(&config) };
+        let now = Instant::now();
+        let mut begins = |at| {
+            assert_eq!(logs.look(at), Vec::<String>::new());
+            let begun = logs.deadline().is_some();
+            assert_eq!(logs.step(at).len(), usize::from(begun));
+            begun
+        };
+        let just_before = RETRY_PAUSE - Duration::from_millis(1);
+        assert_eq!([now, now, now + just_before, now + RETRY_PAUSE].map(&mut begins), [true, false, false, true]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

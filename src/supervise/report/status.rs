@@ -1,0 +1,177 @@
+//! The status file: what a supervisor knows of itself and its worker, for `status`, scripts and event hooks.
+//!
+//! The fields are an interface: they are only ever added. Times are milliseconds since 1970 by the wall clock, since a
+//! reader has no other; durations are milliseconds. Text from the worker or the network is escaped. No field ever holds
+//! a secret's value. A reader finds the old file or the new one, never a part of either, and takes what another version
+//! wrote: unknown fields are skipped, missing ones have their defaults.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state_dir;
+
+/// How many transitions are remembered.
+pub const TRANSITIONS_MAX: usize = 16;
+
+/// Everything there is to know, as of the last transition or periodic probe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Whether a supervisor runs: true in the file, where it only says that one wrote it; `status --json` knows.
+    pub running: bool,
+    /// The version of the supervisor that wrote this.
+    pub version: String,
+    /// The supervisor's pid.
+    pub supervisor_pid: u32,
+    /// The configuration's name.
+    pub name: String,
+    /// Where the configuration is read from.
+    pub config_path: String,
+    /// The probed address, `HOST:PORT`.
+    pub address: String,
+    /// The worker's log of standard output.
+    pub log_stdout: String,
+    /// The worker's log of standard error.
+    pub log_stderr: String,
+    /// What the supervisor is doing: `launching`, `leasing-secrets`, `clearing-port`, `awaiting-port`, `backing-off`,
+    /// `starting`, `running`, `draining`, `killing` or `stopped`.
+    pub state: String,
+    /// Whether the worker is up and its last probe was healthy.
+    pub healthy: bool,
+    /// Since when the state lasts.
+    pub since_ms: u64,
+    /// When this was written.
+    pub updated_ms: u64,
+    /// From one probe to the next at rest; a file much older than this is out of date.
+    pub health_interval_ms: u64,
+    /// The worker's pid, while one lives.
+    pub pid: Option<i32>,
+    /// Which worker it is: 1 for the first of this supervisor.
+    pub generation: u64,
+    /// When the worker was spawned, while one lives.
+    pub started_ms: Option<u64>,
+    /// How many workers this supervisor has spawned after the first.
+    pub restarts: u64,
+    /// Failed starts in a row.
+    pub failed_starts: u32,
+    /// Failed probes in a row of this worker.
+    pub streak: u32,
+    /// So many failed probes in a row replace the worker.
+    pub streak_max: u32,
+    /// How the last worker ended.
+    pub last_exit: Option<Exit>,
+    /// How the last probe went.
+    pub last_probe: Option<Probe>,
+    /// How the last registration went; absent without a sync endpoint or before the first.
+    pub sync: Option<Sync>,
+    /// What comes next, in words, if something is due.
+    pub next_step: Option<String>,
+    /// When it comes.
+    pub next_deadline_ms: Option<u64>,
+    /// Who holds the port in the worker's place, while somebody does.
+    pub port_holder: Option<String>,
+    /// What stands in the way, in words: why the last start failed.
+    pub problem: Option<String>,
+    /// What is wrong with the edited configuration, so that an older one is still in force.
+    pub config_problem: Option<String>,
+    /// Variables whose secret could not be refreshed, so that the last good value is used.
+    pub stale_secrets: Vec<String>,
+    /// Variables that the worker does without, since their optional secret could not be had.
+    pub absent_secrets: Vec<String>,
+    /// The last transitions, oldest first; at most [`TRANSITIONS_MAX`].
+    pub transitions: Vec<Transition>,
+}
+
+impl Status {
+    /// Replaces the status file in `dir`, with mode 0600.
+    ///
+    /// # Errors
+    /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside
+    /// it.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        state_dir::replace_file(&dir.join(state_dir::STATUS), &serde_json::to_vec(self)?).map(drop)
+    }
+
+    /// Reads the status file in `dir`. None: there is none.
+    ///
+    /// # Errors
+    /// InvalidData for a file that is no status, or is longer than [`state_dir::FILE_BYTES_MAX`]; else what open or
+    /// read report.
+    pub fn read(dir: &Path) -> io::Result<Option<Status>> {
+        let Some(bytes) = state_dir::read_file(&dir.join(state_dir::STATUS))? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exit {
+    /// When.
+    pub at_ms: u64,
+    /// Which worker.
+    pub generation: u64,
+    /// Its pid.
+    pub pid: i32,
+    /// The exit code or the signal, in words.
+    pub reason: String,
+    /// How long it lived, if this supervisor saw it start.
+    pub uptime_ms: Option<u64>,
+    /// Whether the supervisor had asked for it.
+    pub asked_for: bool,
+    /// The last line of its standard error, if it died by itself and left one.
+    pub stderr: Option<String>,
+}
+
+/// How a probe went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Probe {
+    /// When it ended.
+    pub at_ms: u64,
+    /// Whether the answer was healthy.
+    pub healthy: bool,
+    /// The answer's status, or why there was none.
+    pub result: String,
+    /// From the start of the probe to its end, in microseconds.
+    pub latency_us: u64,
+}
+
+/// How a registration went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sync {
+    /// When it ended.
+    pub at_ms: u64,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// The answer's status, or why there was none.
+    pub result: String,
+    /// Failures since the last acceptance.
+    pub failures: u32,
+}
+
+/// One step of the supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Transition {
+    /// When.
+    pub at_ms: u64,
+    /// What was logged.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_another_version_is_read_as_far_as_it_goes() {
+        let text = r#"{"state":"running","pid":7,"moon":"full","last_probe":{"healthy":true,"mood":3}}"#;
+        let status: Status = serde_json::from_str(text).expect("unknown and missing fields are no error");
+        assert_eq!((status.state.as_str(), status.pid, status.generation), ("running", Some(7), 0));
+        assert_eq!(status.last_probe, Some(Probe { healthy: true, ..Probe::default() }));
+    }
+}

@@ -1,0 +1,174 @@
+//! From a configuration file to a running loop: process, configuration, lock, record, in this order.
+//!
+//! Whatever can fail here fails before anything is killed or spawned, with an exit code that says whose fault it is.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use platform::{Signal, SignalQueue, Signals};
+
+use super::helpers::hooks::Hooks;
+use super::helpers::secrets::Secrets;
+use super::logs::Logs;
+use super::perform::exchangers;
+use super::port::PortWatch;
+use super::report::Narrator;
+use super::sources::Source;
+use super::worker::Worker;
+use super::{Supervisor, read_clock};
+use crate::config::{Config, Loaded};
+use crate::error::{Error, ExitCode};
+use crate::policy::{KILL_TIME, Machine};
+use crate::state_dir::{Lock, StateDir, WorkerRecord};
+
+/// Between two attempts to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Supervises the worker of the configuration at `path` until a signal says to stop.
+///
+/// # Errors
+/// Whatever keeps the supervisor from starting, and a poll that fails for good. Without an error the code is 0, or 1 if
+/// the kernel would not let the worker go.
+pub fn run(path: &Path) -> Result<ExitCode, Error> {
+    let troubles = platform::prepare_process();
+    let Loaded { config, warnings } = Config::load(path)?;
+    // Not to keep a file system busy. Every path of the configuration is absolute by now.
+    drop(std::env::set_current_dir("/"));
+    for trouble in troubles {
+        warn!("{trouble}");
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
+    let mut poll = Poll::new().map_err(cannot("create the event queue"))?;
+    let mut signals = Signals::open().map_err(cannot("receive signals"))?;
+    poll.registry()
+        .register(&mut SourceFd(&signals.as_raw_fd()), Source::Signals.token(), Interest::READABLE)
+        .map_err(cannot("watch for signals"))?;
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot("open /dev/null"))?;
+    let state_dir = StateDir::open(&config.state_dir, &config.name)?;
+    let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
+    let code = supervisor(config, poll, signals, null, state_dir)?.supervise();
+    drop(lock);
+    code
+}
+
+/// The lock, or `None` if a signal said to stop before it was free.
+fn wait_for_lock(
+    config: &Config,
+    state_dir: &StateDir,
+    poll: &mut Poll,
+    signals: &mut Signals,
+) -> Result<Option<Lock>, Error> {
+    // An old supervisor may be stopping: it ends within its drain and kill time.
+    let give_up_at = Instant::now() + config.drain_timeout + KILL_TIME;
+    let mut events = Events::with_capacity(4);
+    let mut is_announced = false;
+    loop {
+        let tried = Lock::try_acquire(state_dir);
+        let tried = tried.map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))?;
+        let holder = match tried {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(holder) => holder.map_or_else(|| "an unknown pid".to_owned(), |pid| format!("pid {pid}")),
+        };
+        if Instant::now() >= give_up_at {
+            let message = format!(
+                "another supervisor ({holder}) runs for {:?}; stop it first, or see `worker-supervisor status`",
+                config.path
+            );
+            return Err(Error::new(ExitCode::AlreadyRunning, message));
+        }
+        if !is_announced {
+            is_announced = true;
+            info!("another supervisor ({holder}) holds the lock; waiting for it to stop");
+        }
+        match poll.poll(&mut events, Some(LOCK_PAUSE)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(Error::cannot(ExitCode::Internal, "wait for the lock", error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        while let Ok(Some(signal)) = signals.next() {
+            match signal {
+                Signal::Term | Signal::Int | Signal::Hup => return Ok(None),
+                Signal::Usr1 | Signal::Child => {}
+            }
+        }
+    }
+}
+
+fn supervisor(
+    config: Config,
+    poll: Poll,
+    signals: Signals,
+    null: File,
+    state_dir: StateDir,
+) -> Result<Supervisor, Error> {
+    let now = read_clock();
+    let adopted = adopt(&state_dir, &poll, now.instant);
+    let mut narrator = Narrator::new(&config, state_dir.path().to_owned(), now);
+    info!(
+        "supervising {:?} at {} pid={} config={:?} version={}",
+        config.name,
+        config.address(),
+        platform::own_pid(),
+        config.path,
+        env!("CARGO_PKG_VERSION")
+    );
+    if let Some(worker) = &adopted {
+        narrator.saw_adopted(worker.pid());
+    }
+    let (machine, actions) = Machine::new(config.settings(), now.instant, adopted.is_some());
+    let (probe, sync) = exchangers(&config);
+    let mut supervisor = Supervisor {
+        secrets: Secrets::new(&config),
+        prepared: None,
+        outputs: None,
+        hooks: Hooks::new(&config),
+        logs: Logs::new(&config),
+        poll,
+        signals,
+        machine,
+        worker: adopted,
+        probe,
+        sync,
+        port: PortWatch::default(),
+        record: WorkerRecord::new(&state_dir),
+        narrator,
+        null,
+        has_few_descriptors: platform::open_files_limit().is_ok_and(|limit| limit < super::DESCRIPTORS_ENOUGH),
+        inherited: std::env::vars_os().collect(),
+        told: Vec::new(),
+        replies: std::collections::VecDeque::new(),
+        leasing: None,
+        has_more_signals: false,
+        is_sweep_due: false,
+        is_record_stale: false,
+        is_status_stale: true,
+        is_status_put_off: false,
+        has_read_config: true,
+        end: None,
+        config,
+    };
+    supervisor.begin(actions, now);
+    Ok(supervisor)
+}
+
+/// The recorded worker of an earlier supervisor, if it still runs. A record that names anybody else harms nobody.
+fn adopt(state_dir: &StateDir, poll: &Poll, now: Instant) -> Option<Worker> {
+    let adopted = WorkerRecord::read(state_dir).and_then(|recorded| match recorded {
+        Some(recorded) => Worker::adopted(poll.registry(), &recorded, now),
+        None => Ok(None),
+    });
+    adopted.unwrap_or_else(|error| {
+        warn!("cannot look at the recorded worker: {error}; leaving it alone");
+        None
+    })
+}

@@ -1,0 +1,276 @@
+//! The live worker: its exit, its signals, its end.
+//!
+//! Status comes from waitpid alone, and never by waiting: bell, SIGCHLD and health ticks only say when to look. Before
+//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use platform::{Bell, ExitBell, ExitStatus, Identity, Pid, Pinned, SendSignal};
+
+use super::child;
+use super::sources::Source;
+use crate::policy::{Generation, StopSignal};
+
+/// Between an exit that was announced and the next attempt to reap it. On XNU and FreeBSD the announcement comes before
+/// the child can be reaped, and is not repeated.
+const REAP_PAUSES: [Duration; 6] = [
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+];
+
+/// How many such pauses the killed rest of a reaped worker's group gets to go: 238 ms together, which a busy machine
+/// may need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
+const GROUP_PAUSES: usize = 9;
+
+/// A worker that runs, or was last seen running.
+pub(super) struct Worker {
+    generation: Generation,
+    pid: Pid,
+    /// `None`: before this supervisor's time.
+    spawned_at: Option<Instant>,
+    kin: Kin,
+    bell: Option<Bell>,
+    /// Set once an exit was announced that could not be reaped yet.
+    retry: Option<Retry>,
+}
+
+enum Kin {
+    /// Spawned by this supervisor.
+    Child,
+    /// Left behind by an earlier one: there is no status to be had, only whether it is there.
+    Adopted(Pinned),
+    /// Spawned by this supervisor, and reaped, with this status; of its group somebody was still there. Its pid may be
+    /// anybody's now: no signal is sent any more.
+    Reaped(Option<ExitStatus>),
+}
+
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    /// 0 for the first, and counted on after the pauses have reached their longest.
+    attempt: usize,
+}
+
+/// A worker that is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Departure {
+    pub(super) generation: Generation,
+    pub(super) pid: Pid,
+    /// `None`: it was not this supervisor's child, or somebody else reaped it.
+    pub(super) status: Option<ExitStatus>,
+    /// From its spawn until its exit was seen, if this supervisor spawned it.
+    pub(super) lived: Option<Duration>,
+}
+
+impl Worker {
+    /// A worker that was just spawned. Without a bell (no descriptor, or the system refuses) SIGCHLD and the health
+    /// ticks have to do; the error says why.
+    pub(super) fn spawned(
+        registry: &Registry,
+        generation: Generation,
+        pid: Pid,
+        now: Instant,
+    ) -> (Self, Option<io::Error>) {
+        let (bell, error) = match hang_bell(registry, pid) {
+            Ok(bell) => (Some(bell), None),
+            Err(error) => (None, Some(error)),
+        };
+        let worker = Self { generation, pid, spawned_at: Some(now), kin: Kin::Child, bell, retry: None };
+        (worker.listening(now), error)
+    }
+
+    /// The recorded worker of an earlier supervisor, if it still runs under its recorded identity. Never this process
+    /// or one that it descends from, whatever the record says.
+    pub(super) fn adopted(registry: &Registry, recorded: &Identity, now: Instant) -> io::Result<Option<Self>> {
+        let Some(pinned) = Pinned::open(recorded.pid)? else { return Ok(None) };
+        if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {
+            return Ok(None);
+        }
+        let bell = hang_bell(registry, recorded.pid).ok();
+        let (generation, pid, kin) = (Generation::ADOPTED, recorded.pid, Kin::Adopted(pinned));
+        Ok(Some(Self { generation, pid, spawned_at: None, kin, bell, retry: None }.listening(now)))
+    }
+
+    /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
+    /// stays silent (EV_ADD fails with ESRCH from the moment that an exit begins; XNU, kern_event.c).
+    fn listening(mut self, now: Instant) -> Self {
+        if self.is_exit_expected() {
+            self.retry = Some(Retry { at: now, attempt: 0 });
+        }
+        self
+    }
+
+    /// Whether the exit was announced, or is one that nothing would announce: no SIGCHLD comes for another's child.
+    fn is_exit_expected(&mut self) -> bool {
+        match (&mut self.bell, &self.kin) {
+            (Some(bell), _) => bell.has_rung(),
+            (None, Kin::Adopted(_)) => true,
+            (None, Kin::Child | Kin::Reaped(_)) => false,
+        }
+    }
+
+    /// Its pid.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Which worker it is.
+    pub(super) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// When to look again without being woken.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
+    /// worker is to be dropped.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
+        let gone = match &self.kin {
+            Kin::Child => child::reap(self.pid),
+            Kin::Adopted(pinned) if pinned.is_alive() => None,
+            Kin::Adopted(_) => {
+                kill_leaderless_group(self.pid);
+                Some(None)
+            }
+            Kin::Reaped(status) => Some(*status),
+        };
+        match gone {
+            Some(status) if self.has_left(now, status) => {
+                let lived = self.spawned_at.map(|spawned_at| now.saturating_duration_since(spawned_at));
+                Some(Departure { generation: self.generation, pid: self.pid, status, lived })
+            }
+            Some(_) => None,
+            None => {
+                if self.is_exit_expected() && self.retry.is_none_or(|retry| now >= retry.at) {
+                    self.schedule_retry(now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
+    /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
+    fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
+        match self.kin {
+            Kin::Adopted(_) => true,
+            Kin::Child | Kin::Reaped(_) if platform::group_is_gone(self.pid) => true,
+            Kin::Child => {
+                (self.kin, self.retry) = (Kin::Reaped(status), None);
+                self.schedule_retry(now);
+                false
+            }
+            Kin::Reaped(_) => match self.retry {
+                Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => now >= retry.at,
+                Some(retry) => {
+                    if now >= retry.at {
+                        self.schedule_retry(now);
+                    }
+                    false
+                }
+                None => true,
+            },
+        }
+    }
+
+    /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
+    /// means that the signal may not be sent; a worker that is gone is none.
+    pub(super) fn drain(&self, signal: StopSignal, whole_group: bool) -> io::Result<()> {
+        let signal = match signal {
+            StopSignal::Term => SendSignal::Term,
+            StopSignal::Int => SendSignal::Int,
+            StopSignal::Hup => SendSignal::Hup,
+        };
+        self.send(signal, whole_group)?;
+        self.send(SendSignal::Cont, whole_group)
+    }
+
+    /// Kills the worker and its group.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.send(SendSignal::Kill, true)?;
+        self.send(SendSignal::Kill, false)
+    }
+
+    fn send(&self, signal: SendSignal, whole_group: bool) -> io::Result<()> {
+        match (&self.kin, whole_group) {
+            (Kin::Child, true) => platform::signal_group(self.pid, signal),
+            (Kin::Child, false) => platform::signal(self.pid, signal),
+            (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
+            (Kin::Adopted(pinned), false) => pinned.signal(signal),
+            (Kin::Reaped(_), true | false) => Ok(false),
+        }
+        .map(drop)
+    }
+
+    fn schedule_retry(&mut self, now: Instant) {
+        let attempt = self.retry.map_or(0, |retry| retry.attempt.saturating_add(1));
+        let pause = REAP_PAUSES[attempt.min(REAP_PAUSES.len() - 1)];
+        self.retry = Some(Retry { at: now + pause, attempt });
+    }
+}
+
+/// Kills what an adopted worker left in its group. Another's child can't be held back from being reaped, but as long
+/// as a group has members no process gets its id as a pid (Linux: kernel/pid.c; XNU: forkproc skips ids that pgfind
+/// knows). So if nobody has the pid now, the members are those that the worker left.
+fn kill_leaderless_group(leader: Pid) {
+    if let Ok(None) = platform::identify(leader) {
+        child::kill_group(leader);
+    }
+}
+
+fn hang_bell(registry: &Registry, pid: Pid) -> io::Result<Bell> {
+    let bell = Bell::hang(pid)?;
+    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Bell.token(), Interest::READABLE)?;
+    Ok(bell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn an_adopted_worker_without_a_bell_is_looked_at_now_and_then() {
+        let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let pid = Pid::new(adopted.id().cast_signed()).unwrap();
+        let kin = Kin::Adopted(Pinned::open(pid).unwrap().unwrap());
+        let (generation, spawned_at) = (Generation::ADOPTED, None);
+        let mut worker = Worker { generation, pid, spawned_at, kin, bell: None, retry: None };
+        let now = Instant::now();
+        assert_eq!(worker.look(now), None);
+        let next = worker.deadline();
+        adopted.kill().unwrap();
+        adopted.wait().unwrap();
+        assert_eq!(next, Some(now + REAP_PAUSES[0]));
+        assert_eq!(worker.look(now).map(|departure| departure.pid), Some(pid));
+    }
+
+    #[test]
+    fn a_group_that_never_goes_holds_up_the_next_worker_for_a_quarter_of_a_second_only() {
+        // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
+        let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let pid = Pid::new(rest.id().cast_signed()).unwrap();
+        let (generation, kin, start) = (Generation::FIRST, Kin::Reaped(None), Instant::now());
+        let mut worker = Worker { generation, pid, spawned_at: Some(start), kin, bell: None, retry: None };
+        worker.schedule_retry(start);
+        let mut departed_at = None;
+        while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))
+        {
+            departed_at = worker.look(at).map(|_| at);
+        }
+        rest.kill().unwrap();
+        rest.wait().unwrap();
+        assert_eq!(departed_at, Some(start + Duration::from_millis(238)));
+    }
+}
