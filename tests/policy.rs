@@ -7,7 +7,8 @@ use worker_supervisor::policy::health::{HealthSettings, StatusRule};
 use worker_supervisor::policy::settings::Settings;
 use worker_supervisor::policy::sync::SyncSettings;
 use worker_supervisor::policy::{
-    Action, Condition, Event, Generation, Holders, KILL_TIME, Machine, Notice, Owner, ProbeOutcome, StopSignal, Then,
+    Action, AfterExit, Condition, Event, Generation, Holders, KILL_TIME, Machine, Notice, Owner, ProbeOutcome,
+    StopSignal,
 };
 
 const WELL: ProbeOutcome = ProbeOutcome::Answered(200);
@@ -211,7 +212,7 @@ fn leases_that_take_too_long_are_ended_and_the_launch_tells_what_that_means() {
 fn a_probe_that_the_supervisor_could_not_send_is_no_failed_start() {
     let mut scene = Scene::starting(settings());
     scene.now += millis(59_999);
-    scene.probed(ProbeOutcome::OwnTrouble);
+    scene.probed(ProbeOutcome::LocalError);
     assert_eq!(scene.wait(), (secs(1), vec![Action::Probe(Generation::FIRST)]));
     scene.healthy();
     assert_eq!(scene.machine.condition(), Condition::Running);
@@ -281,7 +282,7 @@ fn a_restart_after_failed_checks_comes_at_once() {
     assert!(scene.probed(ILL).contains(&Action::Drain(Generation::FIRST, TERM)));
     let actions = scene.exited();
     assert!(launches(&actions));
-    assert!(actions.contains(&Action::Tell(Notice::Ended(Generation::FIRST, Then::Launch, Duration::ZERO))));
+    assert!(actions.contains(&Action::Tell(Notice::Ended(Generation::FIRST, AfterExit::Launch, Duration::ZERO))));
 }
 
 #[test]
@@ -427,7 +428,7 @@ fn a_stop_during_a_restarts_drain_becomes_a_stop() {
     scene.now += secs(4);
     let actions = scene.handle(Event::StopRequested(StopSignal::Int));
     assert_eq!(actions[0], Action::Drain(Generation::FIRST, StopSignal::Int));
-    assert!(actions.contains(&Action::Tell(Notice::Draining(Generation::FIRST, Then::Stop, secs(1)))));
+    assert!(actions.contains(&Action::Tell(Notice::Draining(Generation::FIRST, AfterExit::Stop, secs(1)))));
     let actions = scene.exited();
     assert!(actions.contains(&Action::Quit(false)) && !launches(&actions));
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use platform::{Bell, ExitBell, Pid, PortTrial, Reaped, SendSignal};
+use platform::{ExitNotice, ExitWatch, Pid, PortTrial, Reaped, SendSignal};
 
 use super::place::{PortClaim, TempDir, free_port};
 use super::record::{Mark, Record};
@@ -94,7 +94,7 @@ impl Scene {
     }
 
     fn restart(&mut self, pid: Pid) -> (Pid, [f64; 7]) {
-        let mut bell = Bell::hang(pid).expect("a bell");
+        let mut bell = ExitWatch::register(pid).expect("a bell");
         let registry = self.poll.registry();
         registry
             .register(&mut SourceFd(&bell.as_raw_fd()), Token(0), Interest::READABLE)
@@ -154,8 +154,8 @@ impl Scene {
         (pid, now_ns())
     }
 
-    fn wait_for_bell(&mut self, bell: &mut Bell) {
-        while !bell.has_rung() {
+    fn wait_for_bell(&mut self, bell: &mut ExitWatch) {
+        while !bell.has_fired() {
             match self.poll.poll(&mut self.events, Some(super::LIMIT)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

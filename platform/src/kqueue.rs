@@ -12,13 +12,13 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
 
 use crate::process::{self, Identity, Pid, PinProcess};
 use crate::signals::{self, SendSignal, Signal};
-use crate::{ExitBell, SignalQueue};
+use crate::{ExitNotice, SignalQueue};
 
 /// Never wait.
 const AT_ONCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The most events read from a bell's kqueue at once; it has one registration, which fires once.
-const BELL_EVENTS_MAX: usize = 16;
+const WATCH_EVENTS_MAX: usize = 16;
 
 /// Signals through EVFILT_SIGNAL.
 #[derive(Debug)]
@@ -143,35 +143,35 @@ fn pending_signals() -> io::Result<SigSet> {
 /// The exit of one process through EVFILT_PROC. One watcher per bell, and `watch` once: it submits every pid that it
 /// remembers again, and stops at the first that has gone.
 #[derive(Debug)]
-pub struct Bell {
+pub struct ExitWatch {
     watcher: kqueue::Watcher,
-    rung: bool,
+    fired: bool,
 }
 
-impl ExitBell for Bell {
-    fn hang(pid: Pid) -> io::Result<Bell> {
+impl ExitNotice for ExitWatch {
+    fn register(pid: Pid) -> io::Result<ExitWatch> {
         let mut watcher = kqueue::Watcher::new()?;
         crate::limits::close_on_exec(watcher.as_raw_fd());
         watcher.add_pid(pid.as_raw(), kqueue::EventFilter::EVFILT_PROC, kqueue::FilterFlag::NOTE_EXIT)?;
-        let rung = match watcher.watch() {
+        let fired = match watcher.watch() {
             Ok(()) => false,
             // XNU answers so from the moment on that the exit begins (P_REF_DEAD is set in proc_prepareexit), which may
             // be long before waitpid can reap: closing sockets takes time. The same for a pid that nobody has.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => true,
             Err(error) => return Err(error),
         };
-        Ok(Bell { watcher, rung })
+        Ok(ExitWatch { watcher, fired })
     }
 
-    fn has_rung(&mut self) -> bool {
-        for _ in 0..BELL_EVENTS_MAX {
+    fn has_fired(&mut self) -> bool {
+        for _ in 0..WATCH_EVENTS_MAX {
             match self.watcher.poll(None) {
                 None => break,
                 // The one registration is an exit, so whatever the event says, this is it; but for an interrupted read.
-                Some(event) => self.rung |= !is_interrupted(&event),
+                Some(event) => self.fired |= !is_interrupted(&event),
             }
         }
-        self.rung
+        self.fired
     }
 }
 
@@ -182,7 +182,7 @@ fn is_interrupted(event: &kqueue::Event) -> bool {
     }
 }
 
-impl AsRawFd for Bell {
+impl AsRawFd for ExitWatch {
     fn as_raw_fd(&self) -> RawFd {
         self.watcher.as_raw_fd()
     }

@@ -3,7 +3,7 @@
 //! # What a system must supply
 //! The traits below are the contract; a system implements each once, and callers name the concrete types:
 //! - [`Signals`], a [`SignalQueue`]: one pollable descriptor that queues the signals sent to this process.
-//! - [`Bell`], an [`ExitBell`]: one pollable descriptor per process, which rings when that process exits.
+//! - [`ExitWatch`], an [`ExitNotice`]: one pollable descriptor per process, which rings when that process exits.
 //! - `Processes`, a `ProcessTable` (`process.rs`): what can be asked about any process by its pid.
 //! - `Pin`, a `PinProcess` (`process.rs`): as firm a hold on a process that is not our child as the system has.
 //! - `holders` and `ownership` in a module of its own under `owners`: who listens on a TCP port.
@@ -40,7 +40,7 @@ mod kqueue;
 mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
-mod own_trouble;
+mod local_error;
 mod ports;
 mod process;
 mod signals;
@@ -52,9 +52,9 @@ use std::os::fd::AsRawFd;
 /// The system's own implementations, under the names that portable code uses.
 mod sys {
     #[cfg(any(target_os = "macos", target_os = "freebsd"))]
-    pub(crate) use crate::kqueue::{Bell, Pin, Signals};
+    pub(crate) use crate::kqueue::{ExitWatch, Pin, Signals};
     #[cfg(target_os = "linux")]
-    pub(crate) use crate::linux::{Bell, Pin, Processes, Signals};
+    pub(crate) use crate::linux::{ExitWatch, Pin, Processes, Signals};
     #[cfg(target_os = "freebsd")]
     pub(crate) use crate::process::freebsd::Processes;
     #[cfg(target_os = "macos")]
@@ -66,8 +66,8 @@ pub use crate::files::{
     Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
     takes_output,
 };
-pub use crate::limits::{Trouble, effective_user_id, open_files_limit, prepare_process};
-pub use crate::own_trouble::is_own_trouble;
+pub use crate::limits::{SetupError, effective_user_id, open_files_limit, prepare_process};
+pub use crate::local_error::is_local_error;
 pub use crate::ports::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free};
 pub use crate::process::{
     ExitStatus, Identity, Peeked, Pid, Pinned, ProcessInfo, Reaped, StartTime, describe, identify, is_self_or_ancestor,
@@ -80,7 +80,7 @@ pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
 pub type Signals = sys::Signals;
 
 /// The exit bell on this system: pidfd on Linux, EVFILT_PROC on macOS and FreeBSD.
-pub type Bell = sys::Bell;
+pub type ExitWatch = sys::ExitWatch;
 
 /// Signals sent to this process, as a pollable queue. Open it once, before any process is spawned.
 pub trait SignalQueue: AsRawFd + Sized {
@@ -101,16 +101,16 @@ pub trait SignalQueue: AsRawFd + Sized {
 }
 
 /// Rings once when one process exits. Dropping it is how it is taken down.
-pub trait ExitBell: AsRawFd + Sized {
-    /// Hangs the bell on a process, our child or not. Ask [`has_rung`](ExitBell::has_rung) once right after: on
+pub trait ExitNotice: AsRawFd + Sized {
+    /// Hangs the bell on a process, our child or not. Ask [`has_fired`](ExitNotice::has_fired) once right after: on
     /// kqueue systems a bell hung on a process that is already exiting has rung, but its descriptor stays silent.
     ///
     /// # Errors
     /// No descriptor for it (EMFILE, ENFILE), or the system has no such thing (ENOSYS, EPERM under a filter of
     /// system calls): the caller then relies on SIGCHLD and on asking [`reap`] now and then. ESRCH, on Linux, when
     /// there is no such process; a child that has not been reaped is one.
-    fn hang(pid: Pid) -> io::Result<Self>;
+    fn register(pid: Pid) -> io::Result<Self>;
 
     /// Whether the process has exited, or begun to. Once true, always true. Empties the descriptor.
-    fn has_rung(&mut self) -> bool;
+    fn has_fired(&mut self) -> bool;
 }

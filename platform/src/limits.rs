@@ -28,14 +28,14 @@ static INHERITED_UMASK: OnceLock<Mode> = OnceLock::new();
 
 /// Something that [`prepare_process`] could not do.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct SetupError {
     /// What it tried, as in "cannot VERB OBJECT".
     pub what: &'static str,
     /// Why it could not.
     pub cause: io::Error,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}", self.what, self.cause)
     }
@@ -44,11 +44,11 @@ impl fmt::Display for Trouble {
 /// Call first in `main`, before any thread and any descriptor. Sets SIGCHLD to its default (ignored, the kernel would
 /// reap and lose the status), the umask to 077, the core limit to 0, the soft limit of open files to 10,240 or as near
 /// as the hard one allows, and close-on-exec on all inherited descriptors but 0-2.
-pub fn prepare_process() -> Vec<Trouble> {
-    let mut troubles = Vec::new();
+pub fn prepare_process() -> Vec<SetupError> {
+    let mut setup_errors = Vec::new();
     let mut note = |what, done: io::Result<()>| {
         if let Err(cause) = done {
-            troubles.push(Trouble { what, cause });
+            setup_errors.push(SetupError { what, cause });
         }
     };
     note("reset SIGCHLD", default_sigchld());
@@ -56,7 +56,7 @@ pub fn prepare_process() -> Vec<Trouble> {
     note("forbid core dumps", forbid_core_dumps());
     note("raise the limit of open files", raise_open_files());
     note("mark inherited descriptors close-on-exec", mark_inherited());
-    troubles
+    setup_errors
 }
 
 fn default_sigchld() -> io::Result<()> {

@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::files;
 use crate::process::{self, Identity, Pid, PinProcess, ProcessTable, StartTime};
 use crate::signals::{self, SendSignal, Signal};
-use crate::{ExitBell, SignalQueue};
+use crate::{ExitNotice, SignalQueue};
 
 /// Longer than any line of /proc/PID/stat: 52 numbers of at most 20 digits, and a name of at most 64 bytes.
 const STAT_BYTES_MAX: usize = 2048;
@@ -66,19 +66,19 @@ impl AsRawFd for Signals {
 
 /// The exit of one process through its pidfd, which is readable from the exit on.
 #[derive(Debug)]
-pub struct Bell(OwnedFd);
+pub struct ExitWatch(OwnedFd);
 
-impl ExitBell for Bell {
-    fn hang(pid: Pid) -> io::Result<Bell> {
-        pidfd_open(pid).map(Bell)
+impl ExitNotice for ExitWatch {
+    fn register(pid: Pid) -> io::Result<ExitWatch> {
+        pidfd_open(pid).map(ExitWatch)
     }
 
-    fn has_rung(&mut self) -> bool {
+    fn has_fired(&mut self) -> bool {
         has_exited(&self.0)
     }
 }
 
-impl AsRawFd for Bell {
+impl AsRawFd for ExitWatch {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }

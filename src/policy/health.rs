@@ -60,7 +60,7 @@ enum Turn {
 
 /// What the passing of time means for the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum Due {
     /// Nothing yet.
     Quiet,
     /// A probe is to be sent now.
@@ -99,21 +99,21 @@ impl Probes {
     }
 
     /// Looks at the clock. After `Send` and `SendAgain` the probe counts as sent.
-    pub(super) fn pulse(&mut self, now: Instant, settings: &HealthSettings) -> Pulse {
+    pub(super) fn on_time(&mut self, now: Instant, settings: &HealthSettings) -> Due {
         match self.turn {
             Turn::Due { at } if now >= at => {
                 self.sent(now, settings);
-                Pulse::Send
+                Due::Send
             }
             Turn::InFlight { timeout_at, .. } if now >= timeout_at => {
                 if self.excuses(now, timeout_at) {
                     self.sent(now, settings);
-                    Pulse::SendAgain
+                    Due::SendAgain
                 } else {
-                    Pulse::TimedOut
+                    Due::TimedOut
                 }
             }
-            Turn::Due { .. } | Turn::InFlight { .. } => Pulse::Quiet,
+            Turn::Due { .. } | Turn::InFlight { .. } => Due::Quiet,
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
     fn the_next_probe_is_counted_from_the_start_of_the_last() {
         let (start, settings) = (Instant::now(), settings());
         let mut probes = Probes::due(start);
-        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
+        assert_eq!(probes.on_time(start, &settings), Due::Send);
         probes.succeeded(start + Duration::from_secs(2), &settings);
         assert_eq!(probes.deadline(), start + Duration::from_secs(30));
     }
@@ -228,8 +228,8 @@ mod tests {
         let (start, mut settings) = (Instant::now(), settings());
         settings.interval = Duration::from_secs(1);
         let mut probes = Probes::due(start);
-        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
-        assert_eq!(probes.pulse(start + Duration::from_secs(4), &settings), Pulse::Quiet);
+        assert_eq!(probes.on_time(start, &settings), Due::Send);
+        assert_eq!(probes.on_time(start + Duration::from_secs(4), &settings), Due::Quiet);
         probes.succeeded(start + Duration::from_secs(4), &settings);
         assert_eq!(probes.deadline(), start + Duration::from_secs(4));
     }
@@ -238,26 +238,26 @@ mod tests {
     fn a_timeout_found_late_is_excused_once_and_then_counts() {
         let (start, settings) = (Instant::now(), settings());
         let mut probes = Probes::due(start);
-        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
+        assert_eq!(probes.on_time(start, &settings), Due::Send);
         let late = start + Duration::from_secs(600);
-        assert_eq!(probes.pulse(late, &settings), Pulse::SendAgain);
-        assert_eq!(probes.pulse(late + Duration::from_secs(600), &settings), Pulse::TimedOut);
+        assert_eq!(probes.on_time(late, &settings), Due::SendAgain);
+        assert_eq!(probes.on_time(late + Duration::from_secs(600), &settings), Due::TimedOut);
     }
 
     #[test]
     fn a_timeout_found_a_little_late_counts() {
         let (start, settings) = (Instant::now(), settings());
         let mut probes = Probes::due(start);
-        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
+        assert_eq!(probes.on_time(start, &settings), Due::Send);
         let found_at = start + settings.timeout + LATE;
-        assert_eq!(probes.pulse(found_at, &settings), Pulse::TimedOut);
+        assert_eq!(probes.on_time(found_at, &settings), Due::TimedOut);
     }
 
     #[test]
     fn a_failure_heard_late_is_excused_like_one_found_late() {
         let (start, settings) = (Instant::now(), settings());
         let mut probes = Probes::due(start);
-        assert_eq!(probes.pulse(start, &settings), Pulse::Send);
+        assert_eq!(probes.on_time(start, &settings), Due::Send);
         assert!(!probes.excuses_failure(start + settings.timeout));
         let late = start + Duration::from_secs(600);
         assert!(probes.excuses_failure(late));

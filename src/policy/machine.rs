@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::settings::Settings;
 use super::state::{Clearing, Condition, Pause, State, Worker};
-use super::types::{Action, Actions, Event, Generation, Notice, StopSignal, Then};
+use super::types::{Action, Actions, AfterExit, Event, Generation, Notice, StopSignal};
 
 /// How long a SIGKILL may take before the worker counts as stuck in the kernel.
 pub const KILL_TIME: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ impl Machine {
         let actions = if adopted {
             let patience = machine.settings.drain.max(machine.settings.port_grace);
             machine.state =
-                State::Draining { generation: Generation::ADOPTED, kill_at: now + patience, then: Then::Launch };
+                State::Draining { generation: Generation::ADOPTED, kill_at: now + patience, then: AfterExit::Launch };
             Actions::of([Action::Drain(Generation::ADOPTED, StopSignal::Term), Action::Tell(Notice::Adopted)])
         } else {
             machine.launch(None)
@@ -131,7 +131,7 @@ impl Machine {
         }
         match self.state {
             State::Starting { worker, .. } => {
-                let delay = self.climb();
+                let delay = self.next_backoff();
                 self.replace(now, worker, delay)
             }
             State::Running { worker, .. } => {
@@ -172,7 +172,7 @@ impl Machine {
     }
 
     /// One more failed start: the delay before the next.
-    pub(super) fn climb(&mut self) -> Duration {
+    pub(super) fn next_backoff(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.settings.backoff.delay(self.failures)
     }

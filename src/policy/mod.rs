@@ -8,7 +8,7 @@
 //!
 //! Every deadline lives inside the variant of [`State`] that needs it. Leaving a state is forgetting its deadlines;
 //! there is no timer to cancel, and none that can fire for a worker that is gone. "And then" lives in the state too
-//! ([`Then`]): a drain knows whether a stop, a restart or a retry follows it, and a stop that arrives in the middle of
+//! ([`AfterExit`]): a drain knows whether a stop, a restart or a retry follows it, and a stop that arrives in the middle of
 //! a restart only has to change that word.
 //!
 //! A worker's name is its [`Generation`]. An event that names another generation than the state's is stale, and falls
@@ -82,7 +82,7 @@ pub mod types;
 
 pub use machine::{KILL_TIME, Machine, ROUNDS_MAX};
 pub use state::Condition;
-pub use types::{Action, Actions, Event, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal, Then};
+pub use types::{Action, Actions, AfterExit, Event, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal};
 
 #[cfg(doc)]
 use state::State;

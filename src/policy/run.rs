@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::health::{self, Probes, Pulse, TROUBLE_PAUSE};
+use super::health::{self, Due, Probes, TROUBLE_PAUSE};
 use super::machine::Machine;
 use super::state::{State, Worker};
 use super::sync::{self, Sync};
-use super::types::{Action, Actions, Generation, Notice, Owner, ProbeOutcome, StopSignal, Then};
+use super::types::{Action, Actions, AfterExit, Generation, Notice, Owner, ProbeOutcome, StopSignal};
 
 impl Machine {
     pub(super) fn watch_startup(
@@ -21,17 +21,17 @@ impl Machine {
         if now >= startup_at {
             if !probes.excuses(now, startup_at) {
                 let told = Actions::of([Action::Tell(Notice::StartupTimedOut(generation))]);
-                return told.then(self.drain(now, generation, StopSignal::Term, Then::Retry));
+                return told.then(self.drain(now, generation, StopSignal::Term, AfterExit::Retry));
             }
             probes.sent(now, health);
             self.state = State::Starting { worker, startup_at: now + health.timeout, probes };
             return Actions::of([Action::CancelProbe, Action::Probe(generation)]);
         }
-        let actions = match probes.pulse(now, health) {
-            Pulse::Quiet => Actions::NONE,
-            Pulse::Send => Actions::of([Action::Probe(generation)]),
-            Pulse::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
-            Pulse::TimedOut => {
+        let actions = match probes.on_time(now, health) {
+            Due::Quiet => Actions::NONE,
+            Due::Send => Actions::of([Action::Probe(generation)]),
+            Due::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
+            Due::TimedOut => {
                 probes.reschedule(now);
                 Actions::of([Action::CancelProbe])
             }
@@ -42,19 +42,19 @@ impl Machine {
 
     pub(super) fn watch(&mut self, now: Instant, worker: Worker, mut probes: Probes, mut sync: Sync) -> Actions {
         let generation = worker.generation;
-        let probing = match probes.pulse(now, &self.settings.health) {
-            Pulse::Quiet => Actions::NONE,
-            Pulse::Send => Actions::of([Action::Probe(generation)]),
-            Pulse::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
-            Pulse::TimedOut => {
+        let probing = match probes.on_time(now, &self.settings.health) {
+            Due::Quiet => Actions::NONE,
+            Due::Send => Actions::of([Action::Probe(generation)]),
+            Due::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
+            Due::TimedOut => {
                 let cancelled = Actions::of([Action::CancelProbe]);
                 return cancelled.then(self.probe_failed(now, worker, probes, sync));
             }
         };
-        let syncing = match sync.pulse(now, probes.streak() == 0) {
-            sync::Pulse::Quiet => Actions::NONE,
-            sync::Pulse::Send => Actions::of([Action::Sync(generation)]),
-            sync::Pulse::TimedOut => {
+        let syncing = match sync.on_time(now, probes.streak() == 0) {
+            sync::Due::Quiet => Actions::NONE,
+            sync::Due::Send => Actions::of([Action::Sync(generation)]),
+            sync::Due::TimedOut => {
                 Actions::of([Action::CancelSync, Action::Tell(Notice::SyncFailed(sync.failed(now)))])
             }
         };
@@ -67,7 +67,7 @@ impl Machine {
         let streak = probes.failed(now, &self.settings.health);
         if streak >= streak_max {
             let told = Actions::of([Action::Tell(Notice::Unhealthy(worker.generation))]);
-            return told.then(self.drain(now, worker.generation, StopSignal::Term, Then::Launch));
+            return told.then(self.drain(now, worker.generation, StopSignal::Term, AfterExit::Launch));
         }
         self.state = State::Running { worker, probes, sync };
         Actions::of([Action::Tell(Notice::ProbeFailed(streak, streak_max))])
@@ -111,7 +111,7 @@ impl Machine {
                 probes.heard(now + pause);
                 Actions::NONE
             }
-            ProbeOutcome::OwnTrouble => {
+            ProbeOutcome::LocalError => {
                 // A worker that could not be asked has not failed to answer: it gets at least one more probe.
                 startup_at = startup_at.max(now + TROUBLE_PAUSE + self.settings.health.timeout);
                 probes.reschedule(now + TROUBLE_PAUSE);
@@ -140,7 +140,7 @@ impl Machine {
                 return Actions::of([Action::Probe(generation)]);
             }
             ProbeOutcome::Answered(_) | ProbeOutcome::Failed => return self.probe_failed(now, worker, probes, sync),
-            ProbeOutcome::OwnTrouble => {
+            ProbeOutcome::LocalError => {
                 probes.voided(now, health);
                 false
             }
@@ -157,7 +157,7 @@ impl Machine {
                     now,
                     generation,
                     StopSignal::Term,
-                    Then::Retry,
+                    AfterExit::Retry,
                 )),
             },
             State::Launching { .. }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::health::Probes;
 use super::machine::{KILL_TIME, Machine, ROUNDS_MAX};
 use super::state::{Clearing, Pause, Stage, State, Worker};
-use super::types::{Action, Actions, Generation, Holders, Notice, StopSignal, Then};
+use super::types::{Action, Actions, AfterExit, Generation, Holders, Notice, StopSignal};
 
 /// Between two looks at a port that is being cleared.
 const RECHECK_PAUSE: Duration = Duration::from_millis(10);
@@ -19,7 +19,7 @@ impl Machine {
         self.next = generation.next();
         let started = Actions::of([Action::Tell(Notice::Started(generation))]);
         if let Some(signal) = stop {
-            return started.then(self.drain(now, generation, signal, Then::Stop));
+            return started.then(self.drain(now, generation, signal, AfterExit::Stop));
         }
         let mut probes = Probes::due(now);
         probes.sent(now, &self.settings.health);
@@ -36,7 +36,7 @@ impl Machine {
             None => Actions::NONE,
             Some(Some(_)) => self.stop(),
             Some(None) => {
-                let delay = self.climb();
+                let delay = self.next_backoff();
                 self.pause(now, delay, Pause::Backoff).and(Action::Tell(Notice::LaunchFailed(self.failures, delay)))
             }
         }
@@ -84,7 +84,7 @@ impl Machine {
     }
 
     pub(super) fn lose_port(&mut self, now: Instant) -> Actions {
-        let delay = self.climb();
+        let delay = self.next_backoff();
         self.pause(now, delay, Pause::Backoff).and(Action::Tell(Notice::PortLost(self.failures, delay)))
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::health::Probes;
 use super::sync::Sync;
-use super::types::{Generation, StopSignal, Then, earlier};
+use super::types::{AfterExit, Generation, StopSignal, earlier};
 
 /// Where the machine is. `policy/mod.rs` has the picture and the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(super) enum State {
     /// A worker lives and has been healthy.
     Running { worker: Worker, probes: Probes, sync: Sync },
     /// The worker was asked to finish.
-    Draining { generation: Generation, kill_at: Instant, then: Then },
+    Draining { generation: Generation, kill_at: Instant, then: AfterExit },
     /// The worker's group was killed.
-    Killing { generation: Generation, give_up_at: Instant, then: Then },
+    Killing { generation: Generation, give_up_at: Instant, then: AfterExit },
     /// The end.
     Stopped,
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::machine::{KILL_TIME, Machine};
 use super::state::{Pause, State};
-use super::types::{Action, Actions, Generation, Notice, StopSignal, Then};
+use super::types::{Action, Actions, AfterExit, Generation, Notice, StopSignal};
 
 impl Machine {
     pub(super) fn stop_requested(&mut self, now: Instant, signal: StopSignal) -> Actions {
@@ -16,14 +16,16 @@ impl Machine {
             State::Leasing { .. } => Actions::of([Action::CancelLease]).then(self.stop()),
             State::Clearing { .. } | State::Waiting { .. } => self.stop(),
             State::Starting { worker, .. } | State::Running { worker, .. } => {
-                self.drain(now, worker.generation, signal, Then::Stop)
+                self.drain(now, worker.generation, signal, AfterExit::Stop)
             }
-            State::Draining { generation, then: Then::Stop, .. } => self.kill(now, generation, Then::Stop, true),
-            State::Draining { generation, kill_at, then: Then::Launch | Then::Reload | Then::Retry } => {
-                self.drain_until(now, kill_at.min(now + self.settings.drain), generation, signal, Then::Stop)
+            State::Draining { generation, then: AfterExit::Stop, .. } => {
+                self.kill(now, generation, AfterExit::Stop, true)
+            }
+            State::Draining { generation, kill_at, then: AfterExit::Launch | AfterExit::Reload | AfterExit::Retry } => {
+                self.drain_until(now, kill_at.min(now + self.settings.drain), generation, signal, AfterExit::Stop)
             }
             State::Killing { generation, give_up_at, .. } => {
-                self.state = State::Killing { generation, give_up_at, then: Then::Stop };
+                self.state = State::Killing { generation, give_up_at, then: AfterExit::Stop };
                 Actions::NONE
             }
             State::Stopped => Actions::NONE,
@@ -35,24 +37,34 @@ impl Machine {
             State::Leasing { .. } => Actions::of([Action::CancelLease, Action::Reload]).then(self.launch(None)),
             State::Clearing { .. } | State::Waiting { .. } => Actions::of([Action::Reload]).then(self.launch(None)),
             State::Starting { worker, .. } | State::Running { worker, .. } => {
-                self.drain(now, worker.generation, StopSignal::Term, Then::Reload)
+                self.drain(now, worker.generation, StopSignal::Term, AfterExit::Reload)
             }
-            State::Draining { generation, kill_at, then: Then::Launch | Then::Retry | Then::Reload } => {
-                self.state = State::Draining { generation, kill_at, then: Then::Reload };
+            State::Draining { generation, kill_at, then: AfterExit::Launch | AfterExit::Retry | AfterExit::Reload } => {
+                self.state = State::Draining { generation, kill_at, then: AfterExit::Reload };
                 Actions::NONE
             }
-            State::Killing { generation, give_up_at, then: Then::Launch | Then::Retry | Then::Reload } => {
-                self.state = State::Killing { generation, give_up_at, then: Then::Reload };
+            State::Killing {
+                generation,
+                give_up_at,
+                then: AfterExit::Launch | AfterExit::Retry | AfterExit::Reload,
+            } => {
+                self.state = State::Killing { generation, give_up_at, then: AfterExit::Reload };
                 Actions::NONE
             }
             State::Launching { .. }
-            | State::Draining { then: Then::Stop, .. }
-            | State::Killing { then: Then::Stop, .. }
+            | State::Draining { then: AfterExit::Stop, .. }
+            | State::Killing { then: AfterExit::Stop, .. }
             | State::Stopped => Actions::NONE,
         }
     }
 
-    pub(super) fn drain(&mut self, now: Instant, generation: Generation, signal: StopSignal, then: Then) -> Actions {
+    pub(super) fn drain(
+        &mut self,
+        now: Instant,
+        generation: Generation,
+        signal: StopSignal,
+        then: AfterExit,
+    ) -> Actions {
         self.drain_until(now, now + self.settings.drain, generation, signal, then)
     }
 
@@ -62,7 +74,7 @@ impl Machine {
         kill_at: Instant,
         generation: Generation,
         signal: StopSignal,
-        then: Then,
+        then: AfterExit,
     ) -> Actions {
         let patience = kill_at.saturating_duration_since(now);
         self.state = State::Draining { generation, kill_at, then };
@@ -74,33 +86,33 @@ impl Machine {
         ])
     }
 
-    pub(super) fn kill(&mut self, now: Instant, generation: Generation, then: Then, in_haste: bool) -> Actions {
+    pub(super) fn kill(&mut self, now: Instant, generation: Generation, then: AfterExit, in_haste: bool) -> Actions {
         self.state = State::Killing { generation, give_up_at: now + KILL_TIME, then };
         Actions::of([Action::Kill(generation), Action::Tell(Notice::Killing(generation, in_haste))])
     }
 
-    pub(super) fn stuck(&mut self, now: Instant, generation: Generation, then: Then) -> Actions {
+    pub(super) fn stuck(&mut self, now: Instant, generation: Generation, then: AfterExit) -> Actions {
         match then {
-            Then::Stop => {
+            AfterExit::Stop => {
                 self.state = State::Stopped;
                 Actions::of([Action::Tell(Notice::Stuck(generation)), Action::Quit(true)])
             }
-            Then::Launch | Then::Reload | Then::Retry => {
+            AfterExit::Launch | AfterExit::Reload | AfterExit::Retry => {
                 self.state = State::Killing { generation, give_up_at: now + KILL_TIME, then };
                 Actions::of([Action::Kill(generation), Action::Tell(Notice::Stuck(generation))])
             }
         }
     }
 
-    pub(super) fn ended(&mut self, now: Instant, generation: Generation, then: Then) -> Actions {
+    pub(super) fn ended(&mut self, now: Instant, generation: Generation, then: AfterExit) -> Actions {
         let told = |delay| Action::Tell(Notice::Ended(generation, then, delay));
         match then {
-            Then::Stop => Actions::of([told(Duration::ZERO)]).then(self.stop()),
-            Then::Launch => self.launch(None).and(told(Duration::ZERO)),
+            AfterExit::Stop => Actions::of([told(Duration::ZERO)]).then(self.stop()),
+            AfterExit::Launch => self.launch(None).and(told(Duration::ZERO)),
             // Nobody waits for a restart that was asked for: the end is told before what follows it.
-            Then::Reload => Actions::of([told(Duration::ZERO), Action::Reload]).then(self.launch(None)),
-            Then::Retry => {
-                let delay = self.climb();
+            AfterExit::Reload => Actions::of([told(Duration::ZERO), Action::Reload]).then(self.launch(None)),
+            AfterExit::Retry => {
+                let delay = self.next_backoff();
                 self.pause(now, delay, Pause::Backoff).and(told(delay))
             }
         }

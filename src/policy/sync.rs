@@ -40,7 +40,7 @@ enum Turn {
 
 /// What the passing of time means for the registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum Due {
     /// Nothing yet.
     Quiet,
     /// A registration is to be sent now.
@@ -69,14 +69,14 @@ impl Sync {
     }
 
     /// Looks at the clock. After `Send` the registration counts as sent.
-    pub(super) fn pulse(&mut self, now: Instant, healthy: bool) -> Pulse {
+    pub(super) fn on_time(&mut self, now: Instant, healthy: bool) -> Due {
         match self.turn {
             Turn::Due { at } if healthy && now >= at => {
                 self.turn = Turn::InFlight { timeout_at: now + SYNC_TIMEOUT };
-                Pulse::Send
+                Due::Send
             }
-            Turn::InFlight { timeout_at } if now >= timeout_at => Pulse::TimedOut,
-            Turn::Rest | Turn::Due { .. } | Turn::InFlight { .. } => Pulse::Quiet,
+            Turn::InFlight { timeout_at } if now >= timeout_at => Due::TimedOut,
+            Turn::Rest | Turn::Due { .. } | Turn::InFlight { .. } => Due::Quiet,
         }
     }
 
@@ -126,24 +126,24 @@ mod tests {
     fn nothing_is_sent_while_the_worker_is_unhealthy_and_at_once_when_it_is_well_again() {
         let now = Instant::now();
         let mut sync = Sync::after_ready(now, SyncSettings::Once);
-        assert_eq!((sync.pulse(now, false), sync.deadline(false)), (Pulse::Quiet, None));
-        assert_eq!(sync.pulse(now, true), Pulse::Send);
-        assert_eq!(sync.pulse(now, true), Pulse::Quiet);
-        assert_eq!(sync.pulse(now + SYNC_TIMEOUT, true), Pulse::TimedOut);
+        assert_eq!((sync.on_time(now, false), sync.deadline(false)), (Due::Quiet, None));
+        assert_eq!(sync.on_time(now, true), Due::Send);
+        assert_eq!(sync.on_time(now, true), Due::Quiet);
+        assert_eq!(sync.on_time(now + SYNC_TIMEOUT, true), Due::TimedOut);
     }
 
     #[test]
     fn without_an_endpoint_nothing_is_ever_due() {
         let now = Instant::now();
         let mut sync = Sync::after_ready(now, SyncSettings::Never);
-        assert_eq!((sync.pulse(now, true), sync.deadline(true)), (Pulse::Quiet, None));
+        assert_eq!((sync.on_time(now, true), sync.deadline(true)), (Due::Quiet, None));
     }
 
     #[test]
     fn once_means_once() {
         let now = Instant::now();
         let mut sync = Sync::after_ready(now, SyncSettings::Once);
-        assert_eq!(sync.pulse(now, true), Pulse::Send);
+        assert_eq!(sync.on_time(now, true), Due::Send);
         sync.accepted(now, SyncSettings::Once);
         assert_eq!(sync.deadline(true), None);
     }

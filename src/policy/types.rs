@@ -90,7 +90,7 @@ pub enum ProbeOutcome {
     /// Refused, reset, or no HTTP.
     Failed,
     /// The supervisor could not ask (no descriptor, no buffer, no local port): says nothing about the worker.
-    OwnTrouble,
+    LocalError,
 }
 
 /// Whose socket gave the first healthy answer.
@@ -150,7 +150,7 @@ pub enum Notice {
     /// The worker ended by itself after living this long; the next launch comes after the delay.
     Died(Generation, Duration, Duration),
     /// The worker that was being drained or killed is gone; the next launch, if there is one, comes after the delay.
-    Ended(Generation, Then, Duration),
+    Ended(Generation, AfterExit, Duration),
     /// A launch failed, the n-th time in a row; the next one comes after the delay.
     LaunchFailed(u32, Duration),
     /// Somebody holds the port and is asked to go: round n of at most [`super::ROUNDS_MAX`].
@@ -170,7 +170,7 @@ pub enum Notice {
     /// The worker did not get healthy in time.
     StartupTimedOut(Generation),
     /// The worker is asked to finish; SIGKILL follows after this long.
-    Draining(Generation, Then, Duration),
+    Draining(Generation, AfterExit, Duration),
     /// The worker is killed: it did not finish in time or, if true, a second stop asks for haste.
     Killing(Generation, bool),
     /// The kernel does not let the killed worker go.
@@ -185,7 +185,7 @@ pub enum Notice {
 
 /// What follows once a worker that is being ended is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterExit {
     /// The supervisor ends.
     Stop,
     /// The next worker, at once.

@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
     /// No answer, and why.
     Failed(String),
     /// The supervisor could not ask, and why.
-    OwnTrouble(String),
+    LocalError(String),
 }
 
 /// An exchange that has ended.
@@ -163,8 +163,8 @@ fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn verdict_of(error: &io::Error) -> Verdict {
-    if platform::is_own_trouble(error) {
-        Verdict::OwnTrouble(error.to_string())
+    if platform::is_local_error(error) {
+        Verdict::LocalError(error.to_string())
     } else {
         Verdict::Failed(reason_of(error))
     }

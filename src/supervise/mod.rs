@@ -37,7 +37,7 @@ use self::launch::{Outputs, Prepared};
 use self::logs::Logs;
 use self::port::PortWatch;
 use self::report::messages::{self as words, Line};
-use self::report::{Narrator, Now, millis};
+use self::report::{Now, Reporter, millis};
 use self::sources::{Ready, TakenSignals};
 use self::worker::Worker;
 use crate::config::Config;
@@ -74,7 +74,7 @@ struct Supervisor {
     hooks: Hooks,
     logs: Logs,
     record: WorkerRecord,
-    narrator: Narrator,
+    reporter: Reporter,
     /// /dev/null, held open so that a launch finds it even when descriptors have run out.
     null: File,
     /// Whether this process may have so few descriptors that it may run out of them.
@@ -234,7 +234,7 @@ impl Supervisor {
         // Only now, with the next worker under way, is there time to take down the bell and to read what the last one
         // said.
         drop(worker);
-        self.narrator.saw_exit(&departure, self.logs.last_line(&output), now);
+        self.reporter.saw_exit(&departure, self.logs.last_line(&output), now);
     }
 
     fn look_at_helpers(&mut self, now: Now) {
@@ -274,9 +274,9 @@ impl Supervisor {
         let (outcome, is_healthy) = match &ended.verdict {
             Verdict::Answered(status) => (ProbeOutcome::Answered(*status), self.config.health_status.accepts(*status)),
             Verdict::Failed(_) => (ProbeOutcome::Failed, false),
-            Verdict::OwnTrouble(_) => (ProbeOutcome::OwnTrouble, false),
+            Verdict::LocalError(_) => (ProbeOutcome::LocalError, false),
         };
-        let is_other = self.narrator.saw_probe(ended, is_healthy, now);
+        let is_other = self.reporter.saw_probe(ended, is_healthy, now);
         // A start asks every few milliseconds, and is mostly refused: there only another result is news.
         self.is_status_stale |= is_other || self.machine.condition() == Condition::Running;
         Event::Probed(ended.generation, outcome)
@@ -287,9 +287,9 @@ impl Supervisor {
             Verdict::Answered(status) => {
                 (words::sync_result(*status, &self.sync.sync_answer()), (200..300).contains(status))
             }
-            Verdict::Failed(reason) | Verdict::OwnTrouble(reason) => (reason.clone(), false),
+            Verdict::Failed(reason) | Verdict::LocalError(reason) => (reason.clone(), false),
         };
-        self.narrator.saw_sync(ended.generation, result, accepted, now);
+        self.reporter.saw_sync(ended.generation, result, accepted, now);
         Event::SyncEnded(ended.generation, accepted)
     }
 
@@ -304,7 +304,7 @@ impl Supervisor {
 
     fn write_status(&mut self, now: Now) {
         if std::mem::take(&mut self.is_status_stale) {
-            self.narrator.write(&self.machine, now);
+            self.reporter.write(&self.machine, now);
         }
     }
 
@@ -317,7 +317,7 @@ impl Supervisor {
             let notice = match told {
                 Told::Notice(notice) => notice,
                 Told::Line(line) => {
-                    self.narrator.say(now, &line);
+                    self.reporter.say(now, &line);
                     continue;
                 }
             };
@@ -326,7 +326,7 @@ impl Supervisor {
             if matches!(notice, Notice::Ready(..)) && std::mem::take(&mut self.has_read_config) {
                 platform::give_back_code();
             }
-            for event in self.narrator.tell(notice, &self.machine, now) {
+            for event in self.reporter.tell(notice, &self.machine, now) {
                 self.fire(event, now);
             }
         }
@@ -341,8 +341,8 @@ impl Supervisor {
             return;
         }
         // What is told of the state has to be what it is now.
-        self.narrator.write(&self.machine, now);
-        let details = self.narrator.details(event);
+        self.reporter.write(&self.machine, now);
+        let details = self.reporter.details(event);
         self.hooks.fire(event, &details, self.poll.registry(), now.instant);
     }
 
@@ -358,7 +358,7 @@ impl Supervisor {
         };
         if let Err(error) = written {
             let text = format!("cannot record the worker: {error}; if this supervisor is killed, it can be an orphan");
-            self.narrator.warn("record", text, now);
+            self.reporter.warn("record", text, now);
             // Tried again in the next turn: descriptors and disks come back.
             self.is_record_stale = true;
         }
@@ -366,7 +366,7 @@ impl Supervisor {
 
     fn rotate_logs(&mut self, now: Now) {
         for problem in self.logs.step(now.instant) {
-            self.narrator.warn("log-rotation", problem, now);
+            self.reporter.warn("log-rotation", problem, now);
         }
     }
 }

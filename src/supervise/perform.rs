@@ -44,7 +44,7 @@ impl Supervisor {
         match self.port.check(self.config.address()) {
             Ok(None) => {}
             Ok(Some(holders)) => {
-                self.narrator.saw_holders(self.port.names());
+                self.reporter.saw_holders(self.port.names());
                 return Event::PortHeld(generation, holders);
             }
             // The worker will meet the same error, and may know better than to call it one.
@@ -95,7 +95,7 @@ impl Supervisor {
 
     fn spawned(&mut self, generation: Generation, launched: Launched, prepared: Prepared, now: Now) -> Event {
         let (worker, trouble) = Worker::spawned(self.poll.registry(), generation, launched.pid, now.instant);
-        self.narrator.saw_worker(generation, worker.pid(), now);
+        self.reporter.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
         // Before anything else: until then, a supervisor that is killed leaves a worker that is known by its port only.
         // The worker needs the time to be executed anyway.
@@ -108,14 +108,14 @@ impl Supervisor {
             let text = format!("cannot watch the worker's exit: {error}; relying on SIGCHLD and health checks");
             self.warn("bell", text);
         }
-        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
+        self.reporter.saw_secrets(self.secrets.stale(), self.secrets.left_out());
         self.prepared = Some(prepared);
         Event::Spawned(generation)
     }
 
     fn launch_failed(&mut self, generation: Generation, reason: String) -> Event {
-        self.narrator.saw_secrets(self.secrets.stale(), self.secrets.left_out());
-        self.narrator.saw_launch_error(reason);
+        self.reporter.saw_secrets(self.secrets.stale(), self.secrets.left_out());
+        self.reporter.saw_launch_error(reason);
         Event::LaunchFailed(generation)
     }
 
@@ -125,7 +125,7 @@ impl Supervisor {
             Ok(platform::Ownership::Own) => Owner::Own,
             Ok(platform::Ownership::Stranger(strangers)) => {
                 self.port.name(&strangers);
-                self.narrator.saw_holders(self.port.names());
+                self.reporter.saw_holders(self.port.names());
                 Owner::Stranger
             }
             Ok(platform::Ownership::Unknown) | Err(_) => Owner::Unknown,
@@ -151,7 +151,7 @@ impl Supervisor {
     fn cancel_probe(&mut self, now: Now) {
         let timeout = self.config.health_timeout;
         if self.probe.cancel(now.instant).is_some_and(|(_, lasted)| lasted >= timeout) {
-            self.narrator.saw_probe_timeout(timeout, now);
+            self.reporter.saw_probe_timeout(timeout, now);
         }
     }
 
@@ -159,7 +159,7 @@ impl Supervisor {
         if let Some((generation, lasted)) = self.sync.cancel(now.instant)
             && lasted >= SYNC_TIMEOUT
         {
-            self.narrator.saw_sync(generation, words::timed_out(SYNC_TIMEOUT), false, now);
+            self.reporter.saw_sync(generation, words::timed_out(SYNC_TIMEOUT), false, now);
         }
     }
 
@@ -195,7 +195,7 @@ impl Supervisor {
         let loaded = match Config::load(&self.config.path) {
             Ok(loaded) => loaded,
             Err(error) => {
-                let line = self.narrator.saw_broken_config(error.to_string());
+                let line = self.reporter.saw_broken_config(error.to_string());
                 return self.told.push(Told::Line(line));
             }
         };
@@ -214,7 +214,7 @@ impl Supervisor {
         self.secrets.reconfigure(&config);
         self.hooks.reconfigure(&config);
         self.logs.reconfigure(&config);
-        self.narrator.reconfigured(&config);
+        self.reporter.reconfigured(&config);
         self.config = config;
         self.told.push(Told::Line(Line::new(Level::Info, "reload", "configuration reloaded".to_owned())));
     }

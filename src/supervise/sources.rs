@@ -14,7 +14,7 @@ pub(crate) enum Source {
     /// The queue of signals.
     Signals,
     /// The bell of the live worker.
-    Bell,
+    ExitWatch,
     /// The connection of the probe.
     Probe,
     /// The connection of the sync.
@@ -28,7 +28,7 @@ impl Source {
     pub(crate) fn token(self) -> Token {
         Token(match self {
             Self::Signals => 0,
-            Self::Bell => 1,
+            Self::ExitWatch => 1,
             Self::Probe => 2,
             Self::Sync => 3,
             Self::Helper => 4,
@@ -39,7 +39,7 @@ impl Source {
     pub(crate) fn of(token: Token) -> Self {
         match token.0 {
             0 => Self::Signals,
-            1 => Self::Bell,
+            1 => Self::ExitWatch,
             2 => Self::Probe,
             3 => Self::Sync,
             _ => Self::Helper,
@@ -64,7 +64,7 @@ impl Ready {
         for event in events {
             match Source::of(event.token()) {
                 Source::Signals => ready.signals = true,
-                Source::Bell => ready.worker = true,
+                Source::ExitWatch => ready.worker = true,
                 Source::Helper => ready.helpers = true,
                 Source::Probe => ready.probe = true,
                 Source::Sync => ready.sync = true,
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_source_survives_the_way_to_a_token_and_back() {
-        for source in [Source::Signals, Source::Bell, Source::Probe, Source::Sync, Source::Helper] {
+        for source in [Source::Signals, Source::ExitWatch, Source::Probe, Source::Sync, Source::Helper] {
             assert_eq!(Source::of(source.token()), source);
         }
     }

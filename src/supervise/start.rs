@@ -18,7 +18,7 @@ use super::helpers::secrets::Secrets;
 use super::logs::Logs;
 use super::perform::exchangers;
 use super::port::PortWatch;
-use super::report::Narrator;
+use super::report::Reporter;
 use super::sources::Source;
 use super::worker::Worker;
 use super::{Supervisor, read_clock};
@@ -36,12 +36,12 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Whatever keeps the supervisor from starting, and a poll that fails for good. Without an error the code is 0, or 1 if
 /// the kernel would not let the worker go.
 pub fn run(path: &Path) -> Result<ExitCode, Error> {
-    let troubles = platform::prepare_process();
+    let setup_errors = platform::prepare_process();
     let Loaded { config, warnings } = Config::load(path)?;
     // Not to keep a file system busy. Every path of the configuration is absolute by now.
     drop(std::env::set_current_dir("/"));
-    for trouble in troubles {
-        warn!("{trouble}");
+    for error in setup_errors {
+        warn!("{error}");
     }
     for warning in warnings {
         warn!("{warning}");
@@ -113,7 +113,7 @@ fn supervisor(
 ) -> Result<Supervisor, Error> {
     let now = read_clock();
     let adopted = adopt(&state_dir, &poll, now.instant);
-    let mut narrator = Narrator::new(&config, state_dir.path().to_owned(), now);
+    let mut reporter = Reporter::new(&config, state_dir.path().to_owned(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
         config.name,
@@ -123,7 +123,7 @@ fn supervisor(
         env!("CARGO_PKG_VERSION")
     );
     if let Some(worker) = &adopted {
-        narrator.saw_adopted(worker.pid());
+        reporter.saw_adopted(worker.pid());
     }
     let (machine, actions) = Machine::new(config.settings(), now.instant, adopted.is_some());
     let (probe, sync) = exchangers(&config);
@@ -141,7 +141,7 @@ fn supervisor(
         sync,
         port: PortWatch::default(),
         record: WorkerRecord::new(&state_dir),
-        narrator,
+        reporter,
         null,
         has_few_descriptors: platform::open_files_limit().is_ok_and(|limit| limit < super::DESCRIPTORS_ENOUGH),
         inherited: std::env::vars_os().collect(),

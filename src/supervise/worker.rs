@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use platform::{Bell, ExitBell, ExitStatus, Identity, Pid, Pinned, SendSignal};
+use platform::{ExitNotice, ExitStatus, ExitWatch, Identity, Pid, Pinned, SendSignal};
 
 use super::child;
 use super::sources::Source;
@@ -36,13 +36,13 @@ pub(super) struct Worker {
     pid: Pid,
     /// `None`: before this supervisor's time.
     spawned_at: Option<Instant>,
-    kin: Kin,
-    bell: Option<Bell>,
+    origin: Origin,
+    bell: Option<ExitWatch>,
     /// Set once an exit was announced that could not be reaped yet.
     retry: Option<Retry>,
 }
 
-enum Kin {
+enum Origin {
     /// Spawned by this supervisor.
     Child,
     /// Left behind by an earlier one: there is no status to be had, only whether it is there.
@@ -79,11 +79,11 @@ impl Worker {
         pid: Pid,
         now: Instant,
     ) -> (Self, Option<io::Error>) {
-        let (bell, error) = match hang_bell(registry, pid) {
+        let (bell, error) = match watch_exit(registry, pid) {
             Ok(bell) => (Some(bell), None),
             Err(error) => (None, Some(error)),
         };
-        let worker = Self { generation, pid, spawned_at: Some(now), kin: Kin::Child, bell, retry: None };
+        let worker = Self { generation, pid, spawned_at: Some(now), origin: Origin::Child, bell, retry: None };
         (worker.listening(now), error)
     }
 
@@ -94,9 +94,9 @@ impl Worker {
         if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {
             return Ok(None);
         }
-        let bell = hang_bell(registry, recorded.pid).ok();
-        let (generation, pid, kin) = (Generation::ADOPTED, recorded.pid, Kin::Adopted(pinned));
-        Ok(Some(Self { generation, pid, spawned_at: None, kin, bell, retry: None }.listening(now)))
+        let bell = watch_exit(registry, recorded.pid).ok();
+        let (generation, pid, origin) = (Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned));
+        Ok(Some(Self { generation, pid, spawned_at: None, origin, bell, retry: None }.listening(now)))
     }
 
     /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
@@ -110,10 +110,10 @@ impl Worker {
 
     /// Whether the exit was announced, or is one that nothing would announce: no SIGCHLD comes for another's child.
     fn is_exit_expected(&mut self) -> bool {
-        match (&mut self.bell, &self.kin) {
-            (Some(bell), _) => bell.has_rung(),
-            (None, Kin::Adopted(_)) => true,
-            (None, Kin::Child | Kin::Reaped(_)) => false,
+        match (&mut self.bell, &self.origin) {
+            (Some(bell), _) => bell.has_fired(),
+            (None, Origin::Adopted(_)) => true,
+            (None, Origin::Child | Origin::Reaped(_)) => false,
         }
     }
 
@@ -135,14 +135,14 @@ impl Worker {
     /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
     /// worker is to be dropped.
     pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
-        let gone = match &self.kin {
-            Kin::Child => child::reap(self.pid),
-            Kin::Adopted(pinned) if pinned.is_alive() => None,
-            Kin::Adopted(_) => {
+        let gone = match &self.origin {
+            Origin::Child => child::reap(self.pid),
+            Origin::Adopted(pinned) if pinned.is_alive() => None,
+            Origin::Adopted(_) => {
                 kill_leaderless_group(self.pid);
                 Some(None)
             }
-            Kin::Reaped(status) => Some(*status),
+            Origin::Reaped(status) => Some(*status),
         };
         match gone {
             Some(status) if self.has_left(now, status) => {
@@ -162,15 +162,15 @@ impl Worker {
     /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
     /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
     fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
-        match self.kin {
-            Kin::Adopted(_) => true,
-            Kin::Child | Kin::Reaped(_) if platform::group_is_gone(self.pid) => true,
-            Kin::Child => {
-                (self.kin, self.retry) = (Kin::Reaped(status), None);
+        match self.origin {
+            Origin::Adopted(_) => true,
+            Origin::Child | Origin::Reaped(_) if platform::group_is_gone(self.pid) => true,
+            Origin::Child => {
+                (self.origin, self.retry) = (Origin::Reaped(status), None);
                 self.schedule_retry(now);
                 false
             }
-            Kin::Reaped(_) => match self.retry {
+            Origin::Reaped(_) => match self.retry {
                 Some(retry) if retry.attempt + 1 >= GROUP_PAUSES => now >= retry.at,
                 Some(retry) => {
                     if now >= retry.at {
@@ -202,12 +202,12 @@ impl Worker {
     }
 
     fn send(&self, signal: SendSignal, whole_group: bool) -> io::Result<()> {
-        match (&self.kin, whole_group) {
-            (Kin::Child, true) => platform::signal_group(self.pid, signal),
-            (Kin::Child, false) => platform::signal(self.pid, signal),
-            (Kin::Adopted(pinned), true) => pinned.signal_group(signal),
-            (Kin::Adopted(pinned), false) => pinned.signal(signal),
-            (Kin::Reaped(_), true | false) => Ok(false),
+        match (&self.origin, whole_group) {
+            (Origin::Child, true) => platform::signal_group(self.pid, signal),
+            (Origin::Child, false) => platform::signal(self.pid, signal),
+            (Origin::Adopted(pinned), true) => pinned.signal_group(signal),
+            (Origin::Adopted(pinned), false) => pinned.signal(signal),
+            (Origin::Reaped(_), true | false) => Ok(false),
         }
         .map(drop)
     }
@@ -228,9 +228,9 @@ fn kill_leaderless_group(leader: Pid) {
     }
 }
 
-fn hang_bell(registry: &Registry, pid: Pid) -> io::Result<Bell> {
-    let bell = Bell::hang(pid)?;
-    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Bell.token(), Interest::READABLE)?;
+fn watch_exit(registry: &Registry, pid: Pid) -> io::Result<ExitWatch> {
+    let bell = ExitWatch::register(pid)?;
+    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::ExitWatch.token(), Interest::READABLE)?;
     Ok(bell)
 }
 
@@ -244,9 +244,9 @@ mod tests {
     fn an_adopted_worker_without_a_bell_is_looked_at_now_and_then() {
         let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
-        let kin = Kin::Adopted(Pinned::open(pid).unwrap().unwrap());
+        let origin = Origin::Adopted(Pinned::open(pid).unwrap().unwrap());
         let (generation, spawned_at) = (Generation::ADOPTED, None);
-        let mut worker = Worker { generation, pid, spawned_at, kin, bell: None, retry: None };
+        let mut worker = Worker { generation, pid, spawned_at, origin, bell: None, retry: None };
         let now = Instant::now();
         assert_eq!(worker.look(now), None);
         let next = worker.deadline();
@@ -261,8 +261,8 @@ mod tests {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
-        let (generation, kin, start) = (Generation::FIRST, Kin::Reaped(None), Instant::now());
-        let mut worker = Worker { generation, pid, spawned_at: Some(start), kin, bell: None, retry: None };
+        let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(None), Instant::now());
+        let mut worker = Worker { generation, pid, spawned_at: Some(start), origin, bell: None, retry: None };
         worker.schedule_retry(start);
         let mut departed_at = None;
         while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))

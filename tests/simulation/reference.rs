@@ -8,7 +8,7 @@ mod events;
 use std::time::{Duration, Instant};
 
 use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::{Action, Condition, Event, Generation, Notice, StopSignal, Then};
+use worker_supervisor::policy::{Action, AfterExit, Condition, Event, Generation, Notice, StopSignal};
 
 const LATE: Duration = Duration::from_millis(250);
 const KILL_TIME: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ struct Life {
 
 #[derive(Clone, Copy)]
 struct End {
-    then: Then,
+    then: AfterExit,
     by: Instant,
     killed: bool,
 }
@@ -86,7 +86,7 @@ impl Reference {
             orders: Vec::new(),
         };
         if adopted {
-            let end = End { then: Then::Launch, by: now + patience, killed: false };
+            let end = End { then: AfterExit::Launch, by: now + patience, killed: false };
             reference.life = Some(Life { end: Some(end), ..Life::begun(Generation::ADOPTED, now, now) });
             reference.order(Action::Drain(Generation::ADOPTED, StopSignal::Term));
             reference.tell(Notice::Adopted);
@@ -181,7 +181,7 @@ impl Reference {
     }
 
     fn serve_end(&mut self, now: Instant, generation: Generation, end: End) {
-        if end.killed && end.then == Then::Stop {
+        if end.killed && end.then == AfterExit::Stop {
             self.tell(Notice::Stuck(generation));
             return self.quit(true);
         }
@@ -195,7 +195,7 @@ impl Reference {
         if !life.ready && life.startup_at <= now {
             if !life.excuse(now, life.startup_at) {
                 self.tell(Notice::StartupTimedOut(life.generation));
-                return self.drain(now, StopSignal::Term, Then::Retry);
+                return self.drain(now, StopSignal::Term, AfterExit::Retry);
             }
             life.startup_at = now + timeout;
             return self.send_probe(now, life);
@@ -228,7 +228,7 @@ impl Reference {
             self.tell(Notice::ProbeFailed(life.streak, self.settings.health.streak_max));
         } else {
             self.tell(Notice::Unhealthy(life.generation));
-            self.drain(now, StopSignal::Term, Then::Launch);
+            self.drain(now, StopSignal::Term, AfterExit::Launch);
         }
     }
 
@@ -252,7 +252,7 @@ impl Reference {
     }
 
     /// Asks the worker to finish. A drain that is under way is never made longer.
-    fn drain(&mut self, now: Instant, signal: StopSignal, then: Then) {
+    fn drain(&mut self, now: Instant, signal: StopSignal, then: AfterExit) {
         let Some(life) = self.life else { return };
         let by = now + self.settings.drain;
         let by = life.end.map_or(by, |end| end.by.min(by));
@@ -261,7 +261,7 @@ impl Reference {
         self.end_by(by, then, false);
     }
 
-    fn end_by(&mut self, by: Instant, then: Then, killed: bool) {
+    fn end_by(&mut self, by: Instant, then: AfterExit, killed: bool) {
         if let Some(life) = &mut self.life {
             life.probe_sent_at = None;
             life.sync_sent_at = None;
@@ -306,7 +306,7 @@ impl Reference {
 
     /// One more failed start: 1, 2, 4, 8, 16, 30, 30… times the minimum. With a minimum or a maximum of zero only the
     /// first retry comes at once.
-    fn climb(&mut self) -> Duration {
+    fn next_backoff(&mut self) -> Duration {
         self.failures += 1;
         let (min, max) = (self.settings.backoff.min, self.settings.backoff.max);
         if self.failures == 1 {

@@ -184,7 +184,7 @@ impl Run {
     /// Sends something that is not true, or not any more, wherever that can be told.
     fn play_a_trick(&mut self) {
         let generation = self.dice.pick(&self.record.generations());
-        let outcome = self.dice.pick(&[ProbeOutcome::Answered(200), ProbeOutcome::Failed, ProbeOutcome::OwnTrouble]);
+        let outcome = self.dice.pick(&[ProbeOutcome::Answered(200), ProbeOutcome::Failed, ProbeOutcome::LocalError]);
         let holders = self.dice.pick(&[Holders::Fresh, Holders::Asked, Holders::Untouchable, Holders::Unseen]);
         let owner = self.dice.pick(&[Owner::Own, Owner::Stranger, Owner::Unknown]);
         let event = self.dice.pick(&[

@@ -168,8 +168,8 @@ impl World {
                 return None;
             }
             Mood::Well => dice.pick(&[well, well, well, ProbeOutcome::Answered(401)]),
-            Mood::Ill => dice.pick(&[ill, ill, ProbeOutcome::Answered(500), ProbeOutcome::OwnTrouble]),
-            Mood::Mixed => dice.pick(&[well, ill, ProbeOutcome::Answered(503), ProbeOutcome::OwnTrouble]),
+            Mood::Ill => dice.pick(&[ill, ill, ProbeOutcome::Answered(500), ProbeOutcome::LocalError]),
+            Mood::Mixed => dice.pick(&[well, ill, ProbeOutcome::Answered(503), ProbeOutcome::LocalError]),
         };
         take_due(&mut self.probe, now).map(|generation| Event::Probed(generation, outcome))
     }

@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use worker_supervisor_platform::{
-    Bell, ExitBell, ExitStatus, Peeked, Pid, Pinned, Reaped, SendSignal, describe, identify, peek, reap, signal,
+    ExitNotice, ExitStatus, ExitWatch, Peeked, Pid, Pinned, Reaped, SendSignal, describe, identify, peek, reap, signal,
     signal_group,
 };
 
@@ -30,34 +30,34 @@ crate::tests![
 fn a_bell_hung_before_the_exit_rings() {
     let mut helper = Helper::start("wait", &[]);
     assert_eq!(helper.line(), "ready");
-    let mut bell = Bell::hang(helper.pid).expect("a bell");
+    let mut bell = ExitWatch::register(helper.pid).expect("a bell");
     let mut ears = Ears::new();
     ears.hear(&bell);
-    assert!(!bell.has_rung());
+    assert!(!bell.has_fired());
     assert_eq!(reap(helper.pid).expect("reap"), Reaped::NotYet);
     assert!(signal(helper.pid, SendSignal::Term).expect("sent"));
-    ears.wait("the bell", || bell.has_rung().then_some(()));
-    assert!(bell.has_rung(), "once true, always true");
+    ears.wait("the bell", || bell.has_fired().then_some(()));
+    assert!(bell.has_fired(), "once true, always true");
     assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number: libc::SIGTERM, core: false });
 }
 
 fn a_bell_hung_after_the_exit_has_rung() {
     let helper = Helper::start("exit", &["3"]);
     eventually("the exit", || (peek(helper.pid).expect("peek") == Peeked::Exited).then_some(()));
-    let mut bell = Bell::hang(helper.pid).expect("a bell");
-    assert!(bell.has_rung());
+    let mut bell = ExitWatch::register(helper.pid).expect("a bell");
+    assert!(bell.has_fired());
     assert_eq!(reap_soon(helper.pid), ExitStatus::Code(3));
 }
 
 fn a_bell_rings_for_a_process_that_is_not_our_child() {
     let mut helper = Helper::start("leave-a-child", &[]);
     let grandchild = Pid::new(helper.line().parse().expect("a pid")).expect("above 1");
-    let mut bell = Bell::hang(grandchild).expect("a bell");
+    let mut bell = ExitWatch::register(grandchild).expect("a bell");
     let mut ears = Ears::new();
     ears.hear(&bell);
-    assert!(!bell.has_rung());
+    assert!(!bell.has_fired());
     assert!(signal(grandchild, SendSignal::Kill).expect("sent"));
-    ears.wait("the bell", || bell.has_rung().then_some(()));
+    ears.wait("the bell", || bell.has_fired().then_some(()));
     assert_eq!(reap(grandchild).expect("reap"), Reaped::NotAChild);
     assert_eq!(peek(grandchild).expect("peek"), Peeked::NotAChild);
 }
@@ -67,9 +67,9 @@ fn a_thousand_quick_children_lose_no_exit() {
     for round in 0..1000_u32 {
         let code = round % 256;
         let helper = Helper::start("exit", &[&code.to_string()]);
-        let mut bell = Bell::hang(helper.pid).expect("a bell");
+        let mut bell = ExitWatch::register(helper.pid).expect("a bell");
         ears.hear(&bell);
-        ears.wait("the bell", || bell.has_rung().then_some(()));
+        ears.wait("the bell", || bell.has_fired().then_some(()));
         ears.forget(&bell);
         assert_eq!(reap_soon(helper.pid), ExitStatus::Code(code.cast_signed()), "round {round}");
     }
@@ -166,9 +166,9 @@ fn descriptors_are_back_where_they_were() {
     let before = open_descriptors();
     for _ in 0..20 {
         let helper = Helper::start("exit", &["0"]);
-        let mut bell = Bell::hang(helper.pid).expect("a bell");
+        let mut bell = ExitWatch::register(helper.pid).expect("a bell");
         let pinned = Pinned::open(helper.pid);
-        eventually("the bell", || bell.has_rung().then_some(()));
+        eventually("the bell", || bell.has_fired().then_some(()));
         drop(pinned);
         reap_soon(helper.pid);
     }
@@ -179,7 +179,7 @@ fn without_a_descriptor_a_bell_is_an_error_and_the_exit_is_still_told() {
     let helper = Helper::start("exit", &["4"]);
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, 3, hard).expect("lowered");
-    let refused = Bell::hang(helper.pid).expect_err("no descriptor is left");
+    let refused = ExitWatch::register(helper.pid).expect_err("no descriptor is left");
     assert_eq!(refused.raw_os_error(), Some(libc::EMFILE));
     assert_eq!(reap_soon(helper.pid), ExitStatus::Code(4));
 }
@@ -194,11 +194,11 @@ fn an_exit_that_cannot_be_reaped_yet_is_not_yet() {
         eprintln!("tracing is not allowed here");
         return;
     }
-    let mut bell = Bell::hang(helper.pid).expect("a bell");
+    let mut bell = ExitWatch::register(helper.pid).expect("a bell");
     let mut ears = Ears::new();
     ears.hear(&bell);
     signal(helper.pid, SendSignal::Kill).expect("sent");
-    ears.wait("the bell", || bell.has_rung().then_some(()));
+    ears.wait("the bell", || bell.has_fired().then_some(()));
     assert_eq!(peek(helper.pid).expect("peek"), Peeked::NotYet);
     assert_eq!(reap(helper.pid).expect("reap"), Reaped::NotYet);
     drop(tracer);

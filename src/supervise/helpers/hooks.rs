@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::Registry;
 use platform::ExitStatus;
 
-use super::process::{Command, Graveyard, Helper, Task, base_dir, own_env};
+use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use crate::config::Config;
 use crate::supervise::report::messages::reason_of_exit;
 use crate::supervise::sources::Source;
@@ -81,7 +81,7 @@ pub(crate) struct Hooks {
     fired_at: [Option<Instant>; EVENTS],
     /// The trouble that was warned about last and still holds.
     warned: Option<String>,
-    graveyard: Graveyard,
+    zombies: Zombies,
 }
 
 struct Hook {
@@ -99,7 +99,7 @@ impl Hooks {
             running: Vec::new(),
             fired_at: [None; EVENTS],
             warned: None,
-            graveyard: Graveyard::default(),
+            zombies: Zombies::default(),
         }
     }
 
@@ -134,7 +134,7 @@ impl Hooks {
 
     /// Looks at the hooks that run, and ends those that have run too long.
     pub(crate) fn proceed(&mut self, now: Instant) {
-        self.graveyard.sweep();
+        self.zombies.sweep();
         for mut hook in std::mem::take(&mut self.running) {
             if let Some(done) = hook.helper.proceed() {
                 if done.status == Some(ExitStatus::Code(0)) {
@@ -143,7 +143,7 @@ impl Hooks {
                     self.warn(hook.event, reason_of_exit(done.status));
                 }
             } else if now >= hook.kill_at {
-                self.graveyard.bury(&mut hook.helper);
+                self.zombies.kill_and_keep(&mut hook.helper);
                 self.warn(hook.event, format!("it ran longer than {}", secs(HOOK_TIME)));
             } else {
                 self.running.push(hook);
@@ -162,14 +162,14 @@ impl Hooks {
             if hook.event == HookEvent::Stopped {
                 hook.helper.let_go();
             } else {
-                self.graveyard.bury(&mut hook.helper);
+                self.zombies.kill_and_keep(&mut hook.helper);
             }
         }
     }
 
     fn start(&mut self, event: HookEvent, details: &str, registry: &Registry, now: Instant) -> Result<Hook, String> {
         self.proceed(now);
-        self.graveyard.ensure_room()?;
+        self.zombies.ensure_room()?;
         if self.running.len() >= HOOKS_MAX {
             return Err(format!("{HOOKS_MAX} hooks are running already"));
         }

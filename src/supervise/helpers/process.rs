@@ -3,7 +3,7 @@
 //! It runs in a group of its own and is fed and read through non-blocking pipes. Nothing here waits: the loop calls
 //! [`Helper::proceed`] whenever a pipe is ready or a child may have exited, and often enough is always right. What a
 //! helper leaves in its group is killed before it is reaped, and its output ends with it, even where a daemon that it
-//! started holds the pipe open. A killed helper that can't be reaped yet lies in a [`Graveyard`] until it can, so that
+//! started holds the pipe open. A killed helper that can't be reaped yet lies in a [`Zombies`] until it can, so that
 //! no zombie stays. Refuses a PATH search at spawn and output beyond a bound.
 
 use std::ffi::{CString, OsStr, OsString};
@@ -26,7 +26,7 @@ const READ_BYTES: usize = 4096;
 
 /// The most killed helpers that are waited for. The kernel lets go of one in microseconds unless a disk or a driver
 /// holds it, so more than a few mean that nothing new should be started either.
-const GRAVES_MAX: usize = 64;
+const ZOMBIES_MAX: usize = 64;
 
 /// What to run, and how. Standard error goes to /dev/null, and so does the output unless it is captured.
 pub(crate) struct Task<'a> {
@@ -245,24 +245,24 @@ impl Capture {
 
 /// Killed helpers that could not be reaped yet. Sweep it whenever a child may have exited.
 #[derive(Default)]
-pub(crate) struct Graveyard {
+pub(crate) struct Zombies {
     pids: Vec<Pid>,
 }
 
-impl Graveyard {
+impl Zombies {
     /// Whether another helper may be started.
     ///
     /// # Errors
     /// The reason why not: too many killed ones hang in the kernel.
     pub(crate) fn ensure_room(&self) -> Result<(), String> {
-        if self.pids.len() < GRAVES_MAX {
+        if self.pids.len() < ZOMBIES_MAX {
             return Ok(());
         }
-        Err(format!("the kernel does not let go of {GRAVES_MAX} earlier ones that were killed"))
+        Err(format!("the kernel does not let go of {ZOMBIES_MAX} earlier ones that were killed"))
     }
 
     /// Kills a helper with its group and sees to it that it gets reaped.
-    pub(crate) fn bury(&mut self, helper: &mut Helper) {
+    pub(crate) fn kill_and_keep(&mut self, helper: &mut Helper) {
         helper.kill();
         self.pids.extend(helper.pid.take());
         self.sweep();
@@ -458,22 +458,22 @@ mod tests {
 
     #[test]
     fn a_buried_helper_leaves_no_zombie() {
-        let mut bench = Bench::new("bury");
+        let mut bench = Bench::new("kill_and_keep");
         let mut helper = spawn(&bench, &words(&["/bin/sleep", "60"]), None, Some(100));
         let pid = helper.pid.unwrap();
-        let mut graveyard = Graveyard::default();
-        graveyard.bury(&mut helper);
-        bench.wait_for_reap(pid, || graveyard.sweep());
-        assert!(graveyard.pids.is_empty());
+        let mut zombies = Zombies::default();
+        zombies.kill_and_keep(&mut helper);
+        bench.wait_for_reap(pid, || zombies.sweep());
+        assert!(zombies.pids.is_empty());
     }
 
     #[test]
     fn a_full_graveyard_lets_nothing_new_start() {
         let pid = Pid::new(i32::MAX).unwrap();
-        let mut graveyard = Graveyard { pids: vec![pid; GRAVES_MAX] };
-        assert!(graveyard.ensure_room().unwrap_err().contains("kernel"));
-        graveyard.sweep();
-        assert_eq!(graveyard.ensure_room(), Ok(()));
+        let mut zombies = Zombies { pids: vec![pid; ZOMBIES_MAX] };
+        assert!(zombies.ensure_room().unwrap_err().contains("kernel"));
+        zombies.sweep();
+        assert_eq!(zombies.ensure_room(), Ok(()));
     }
 
     #[test]

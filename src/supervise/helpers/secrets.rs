@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use log::Level;
 use mio::Registry;
 
-use super::process::{Command, Graveyard, Helper, Task, base_dir, own_env};
+use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use super::secret_answer as answer;
 use crate::config::{Config, SecretEntry};
 use crate::error::escape;
@@ -60,14 +60,14 @@ pub(crate) struct Secrets {
     timeout: Duration,
     max_age: Duration,
     attempt: Option<Attempt>,
-    graveyard: Graveyard,
+    zombies: Zombies,
 }
 
 struct Entry {
     wanted: SecretEntry,
     known: Option<Known>,
     /// Why the last lease failed; `None` if it did not.
-    trouble: Option<Trouble>,
+    failure: Option<LeaseFailure>,
     /// The warning that was given last and still holds.
     warned: Option<String>,
 }
@@ -87,7 +87,7 @@ impl Known {
     }
 }
 
-struct Trouble {
+struct LeaseFailure {
     reason: String,
     at: Instant,
 }
@@ -128,7 +128,7 @@ impl Secrets {
             timeout: config.secrets_timeout,
             max_age: config.secrets_max_age,
             attempt: None,
-            graveyard: Graveyard::default(),
+            zombies: Zombies::default(),
         }
     }
 
@@ -137,9 +137,9 @@ impl Secrets {
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.abort();
         let mut old = std::mem::take(&mut self.entries);
-        let graveyard = std::mem::take(&mut self.graveyard);
+        let zombies = std::mem::take(&mut self.zombies);
         let is_same_tool = self.command == config.secrets_command && self.dir == base_dir(config);
-        *self = Self { graveyard, ..Self::new(config) };
+        *self = Self { zombies, ..Self::new(config) };
         if !is_same_tool {
             return;
         }
@@ -182,7 +182,7 @@ impl Secrets {
 
     /// Looks at the tools that run. True exactly once per attempt, when its leases are over by themselves.
     pub(crate) fn proceed(&mut self, now: Instant) -> bool {
-        self.graveyard.sweep();
+        self.zombies.sweep();
         let Some(attempt) = &mut self.attempt else { return false };
         attempt.look_at = now + LOOK_PAUSE;
         for lease in &mut attempt.leases {
@@ -210,7 +210,7 @@ impl Secrets {
         let reason = if is_late { format!("timed out after {}", secs(self.timeout)) } else { "cancelled".into() };
         for lease in &mut attempt.leases {
             if let Stage::Running(helper) = &mut lease.stage {
-                self.graveyard.bury(helper);
+                self.zombies.kill_and_keep(helper);
                 lease.stage = Stage::Over(Err(reason.clone()));
             }
         }
@@ -220,19 +220,19 @@ impl Secrets {
     pub(crate) fn abort(&mut self) {
         for mut lease in self.attempt.take().into_iter().flat_map(|attempt| attempt.leases) {
             if let Stage::Running(helper) = &mut lease.stage {
-                self.graveyard.bury(helper);
+                self.zombies.kill_and_keep(helper);
             }
         }
     }
 
     /// The variables whose values could not be refreshed and are used all the same.
     pub(crate) fn stale(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter(|entry| entry.trouble.is_some() && entry.known.is_some()).map(Entry::variable)
+        self.entries.iter().filter(|entry| entry.failure.is_some() && entry.known.is_some()).map(Entry::variable)
     }
 
     /// The variables that the worker has to do without.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter(|entry| entry.trouble.is_some() && entry.known.is_none()).map(Entry::variable)
+        self.entries.iter().filter(|entry| entry.failure.is_some() && entry.known.is_none()).map(Entry::variable)
     }
 
     /// Starts a tool for each secret that is due; `None` if none is.
@@ -241,7 +241,7 @@ impl Secrets {
         if due.is_empty() {
             return None;
         }
-        self.graveyard.sweep();
+        self.zombies.sweep();
         let env = own_env();
         let lease = |entry: usize| {
             let started = self.start_tool(&self.entries[entry].wanted.name, &env, registry);
@@ -255,13 +255,13 @@ impl Secrets {
         let is_fresh = entry.known.as_ref().is_some_and(|known| known.age(now) < self.max_age);
         let pause = RETRY_PAUSE_MAX.min(self.max_age);
         let has_just_failed =
-            entry.trouble.as_ref().is_some_and(|trouble| now.saturating_duration_since(trouble.at) < pause);
+            entry.failure.as_ref().is_some_and(|failure| now.saturating_duration_since(failure.at) < pause);
         let is_spared = has_just_failed && !entry.is_wanting();
         !is_fresh && !is_spared
     }
 
     fn start_tool(&self, name: &str, env: &[CString], registry: &Registry) -> Result<Helper, String> {
-        self.graveyard.ensure_room()?;
+        self.zombies.ensure_room()?;
         let command = Command::from_config(&self.command, PLACEHOLDER, name, &self.dir)?;
         let task = Task {
             command: &command,
@@ -297,7 +297,7 @@ impl Secrets {
 
 impl Entry {
     fn unknown(wanted: SecretEntry) -> Self {
-        Self { wanted, known: None, trouble: None, warned: None }
+        Self { wanted, known: None, failure: None, warned: None }
     }
 
     fn variable(&self) -> &str {
@@ -313,12 +313,12 @@ impl Entry {
         match result {
             Ok(secret) => {
                 self.known = Some(Known { secret, leased_at: now, leased_at_wall: SystemTime::now() });
-                self.trouble = None;
+                self.failure = None;
                 self.warned.take().map(|_| (Level::Info, format!("secret {} can be leased again", self.shown())))
             }
             Err(reason) => {
                 let warning = self.warning(&reason);
-                self.trouble = Some(Trouble { reason, at: now });
+                self.failure = Some(LeaseFailure { reason, at: now });
                 let is_news = warning.is_some() && self.warned != warning;
                 self.warned.clone_from(&warning);
                 warning.filter(|_| is_news).map(|warning| (Level::Warn, warning))
@@ -347,7 +347,7 @@ impl Entry {
 fn failure(wanting: &[&Entry]) -> String {
     let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
     for entry in wanting.iter().take(EXPLAINED_MAX) {
-        let reason = entry.trouble.as_ref().map_or("not leased yet", |trouble| trouble.reason.as_str());
+        let reason = entry.failure.as_ref().map_or("not leased yet", |failure| failure.reason.as_str());
         match groups.iter_mut().find(|(of_group, _)| *of_group == reason) {
             Some((_, variables)) => variables.push(entry.shown()),
             None => groups.push((reason, vec![entry.shown()])),

@@ -11,7 +11,7 @@ use platform::{ExitStatus, Pid};
 use super::throttle::FREE_LINES;
 use crate::error::escape;
 use crate::http::SyncAnswer;
-use crate::policy::{Condition, Notice, ROUNDS_MAX, Then};
+use crate::policy::{AfterExit, Condition, Notice, ROUNDS_MAX};
 use crate::supervise::report::status::{Exit, Status};
 use crate::time::{millis_and_tenth, secs};
 
@@ -174,14 +174,14 @@ fn died(status: &Status, delay: Duration) -> Line {
     Line::transition(Level::Warn, "died", text).keyed(exit.reason.clone())
 }
 
-fn ended(status: &Status, then: Then, delay: Duration) -> Line {
+fn ended(status: &Status, then: AfterExit, delay: Duration) -> Line {
     let Some(exit) = &status.last_exit else {
         return Line::transition(Level::Info, "ended", "worker ended".to_owned());
     };
     let next = match then {
-        Then::Stop => String::new(),
-        Then::Launch | Then::Reload => "; starting the next one".to_owned(),
-        Then::Retry => format!("; retrying in {}", secs(delay)),
+        AfterExit::Stop => String::new(),
+        AfterExit::Launch | AfterExit::Reload => "; starting the next one".to_owned(),
+        AfterExit::Retry => format!("; retrying in {}", secs(delay)),
     };
     let text = format!("worker ended: {}{next}{}", exit.reason, uptime(exit));
     Line::transition(Level::Info, "ended", text).keyed(exit.reason.clone())
@@ -197,12 +197,12 @@ fn uptime(exit: &Exit) -> String {
     format!(" pid={}{uptime}", exit.pid)
 }
 
-fn then_word(then: Then) -> &'static str {
+fn then_word(then: AfterExit) -> &'static str {
     match then {
-        Then::Stop => "stop",
-        Then::Launch => "restart",
-        Then::Reload => "reload",
-        Then::Retry => "retry",
+        AfterExit::Stop => "stop",
+        AfterExit::Launch => "restart",
+        AfterExit::Reload => "reload",
+        AfterExit::Retry => "retry",
     }
 }
 

@@ -16,12 +16,12 @@ use serde::Serialize;
 
 use self::messages::{Line, Seen, line_of};
 use self::status::{Status, Transition};
-use self::throttle::{Calm, Permit};
+use self::throttle::{Permit, Throttle};
 use super::client::{Ended, Verdict};
 use super::helpers::hooks::HookEvent;
 use super::worker::Departure;
 use crate::config::Config;
-use crate::policy::{Condition, Generation, Machine, Notice, Then};
+use crate::policy::{AfterExit, Condition, Generation, Machine, Notice};
 
 /// The failed start at which a worker counts as failing, and `restart-failing` is fired.
 const FAILING_AT: u32 = 5;
@@ -52,10 +52,10 @@ struct Details<'a> {
 }
 
 /// Collects what was seen and tells it.
-pub(crate) struct Narrator {
+pub(crate) struct Reporter {
     status: Status,
     dir: PathBuf,
-    calm: Calm,
+    throttle: Throttle,
     condition: Condition,
     seen: Seen,
     /// Something was said to be wrong with the worker or its port, and has not been said to be right again.
@@ -68,8 +68,8 @@ pub(crate) struct Narrator {
     hinted: Option<Generation>,
 }
 
-impl Narrator {
-    /// A narrator that writes its status file into `dir`.
+impl Reporter {
+    /// A reporter that writes its status file into `dir`.
     pub(crate) fn new(config: &Config, dir: PathBuf, now: Now) -> Self {
         let status = Status {
             running: true,
@@ -78,10 +78,10 @@ impl Narrator {
             since_ms: now.wall_ms,
             ..Status::default()
         };
-        let mut narrator = Self {
+        let mut reporter = Self {
             status,
             dir,
-            calm: Calm::default(),
+            throttle: Throttle::default(),
             condition: Condition::Launching,
             seen: Seen::default(),
             worker_trouble: false,
@@ -89,8 +89,8 @@ impl Narrator {
             synced: None,
             hinted: None,
         };
-        narrator.reconfigured(config);
-        narrator
+        reporter.reconfigured(config);
+        reporter
     }
 
     /// Takes over what the status file says of the configuration.
@@ -144,11 +144,11 @@ impl Narrator {
     pub(crate) fn saw_probe(&mut self, ended: &Ended, is_healthy: bool, now: Now) -> bool {
         let result = match &ended.verdict {
             Verdict::Answered(status) => format!("status {status}"),
-            Verdict::Failed(reason) | Verdict::OwnTrouble(reason) => reason.clone(),
+            Verdict::Failed(reason) | Verdict::LocalError(reason) => reason.clone(),
         };
         let is_other = self.status.last_probe.as_ref().is_none_or(|last| last.result != result);
         self.saw_probe_result(result, is_healthy, ended.latency, now);
-        if let Verdict::OwnTrouble(reason) = &ended.verdict {
+        if let Verdict::LocalError(reason) = &ended.verdict {
             let text = format!("cannot probe: {reason}; says nothing about the worker, trying again");
             self.say(now, &Line::new(Level::Warn, "own-trouble", text));
         }
@@ -303,7 +303,9 @@ impl Narrator {
             Notice::Ready(..) => vec![HookEvent::Ready],
             Notice::HealthRegained if self.worker_trouble => vec![HookEvent::Recovered],
             Notice::Died(..) => [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat(),
-            Notice::Ended(_, Then::Retry, _) => [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat(),
+            Notice::Ended(_, AfterExit::Retry, _) => {
+                [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat()
+            }
             Notice::Ended(..) => vec![HookEvent::Exited],
             Notice::LaunchFailed(failures, _) => failing(failures),
             Notice::PortConflict(1) | Notice::PortAwaited | Notice::Impostor(_) => vec![HookEvent::PortConflict],
@@ -351,7 +353,7 @@ impl Narrator {
     /// Says a line, unless it was said too often already.
     pub(crate) fn say(&mut self, now: Now, line: &Line) {
         let (subject, words) = line.subject_and_words();
-        match self.calm.permit(now.instant, (line.kind, subject), words, line.free) {
+        match self.throttle.permit(now.instant, (line.kind, subject), words, line.free) {
             Permit::Say(0) => log::log!(line.level, "{}", line.text),
             Permit::Say(held_back) => {
                 log::log!(line.level, "{} (and {held_back} times more since last said)", line.text);

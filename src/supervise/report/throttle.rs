@@ -17,7 +17,7 @@ const SLOTS_MAX: usize = 32;
 
 /// Remembers what was said.
 #[derive(Default)]
-pub(crate) struct Calm {
+pub(crate) struct Throttle {
     slots: Vec<Slot>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum Permit {
     Hold,
 }
 
-impl Calm {
+impl Throttle {
     /// Whether a line of this kind and subject may be said now, of which `free` may be said in a row. `words` is the
     /// part of it that does not change by itself: no times, no pids, no counts.
     pub(crate) fn permit(&mut self, now: Instant, of: (&'static str, &str), words: &str, free: u32) -> Permit {
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn a_day_of_crashing_every_second_is_some_hundred_lines_not_86_400() {
-        let (start, mut calm) = (Instant::now(), Calm::default());
+        let (start, mut throttle) = (Instant::now(), Throttle::default());
         let said = (0..86_400)
             .filter(|second| {
-                calm.permit(start + Duration::from_secs(*second), ("died", ""), "exit code 1", FREE_LINES)
+                throttle.permit(start + Duration::from_secs(*second), ("died", ""), "exit code 1", FREE_LINES)
                     != Permit::Hold
             })
             .count();
@@ -94,49 +94,52 @@ mod tests {
 
     #[test]
     fn what_was_held_back_is_counted() {
-        let (start, mut calm) = (Instant::now(), Calm::default());
+        let (start, mut throttle) = (Instant::now(), Throttle::default());
         for second in 0..u64::from(FREE_LINES) {
-            assert_eq!(calm.permit(start + Duration::from_secs(second), ("died", ""), "x", FREE_LINES), Permit::Say(0));
+            assert_eq!(
+                throttle.permit(start + Duration::from_secs(second), ("died", ""), "x", FREE_LINES),
+                Permit::Say(0)
+            );
         }
         for second in 0..3 {
             assert_eq!(
-                calm.permit(start + Duration::from_secs(100 + second), ("died", ""), "x", FREE_LINES),
+                throttle.permit(start + Duration::from_secs(100 + second), ("died", ""), "x", FREE_LINES),
                 Permit::Hold
             );
         }
-        assert_eq!(calm.permit(start + Duration::from_secs(620), ("died", ""), "x", FREE_LINES), Permit::Say(3));
+        assert_eq!(throttle.permit(start + Duration::from_secs(620), ("died", ""), "x", FREE_LINES), Permit::Say(3));
     }
 
     #[test]
     fn other_words_and_other_kinds_are_news() {
-        let (now, mut calm) = (Instant::now(), Calm::default());
-        while calm.permit(now, ("died", ""), "x", FREE_LINES) != Permit::Hold {}
-        assert_eq!(calm.permit(now, ("died", ""), "y", FREE_LINES), Permit::Say(0));
-        assert_eq!(calm.permit(now, ("started", ""), "x", FREE_LINES), Permit::Say(0));
+        let (now, mut throttle) = (Instant::now(), Throttle::default());
+        while throttle.permit(now, ("died", ""), "x", FREE_LINES) != Permit::Hold {}
+        assert_eq!(throttle.permit(now, ("died", ""), "y", FREE_LINES), Permit::Say(0));
+        assert_eq!(throttle.permit(now, ("started", ""), "x", FREE_LINES), Permit::Say(0));
     }
 
     #[test]
     fn two_subjects_in_turns_are_held_back_both() {
-        let (now, mut calm) = (Instant::now(), Calm::default());
-        let mut say = |subject| calm.permit(now, ("log", subject), "", FREE_LINES);
+        let (now, mut throttle) = (Instant::now(), Throttle::default());
+        let mut say = |subject| throttle.permit(now, ("log", subject), "", FREE_LINES);
         let said = (0..100).flat_map(|_| ["a", "b"]).filter(|subject| say(subject) != Permit::Hold).count();
         assert_eq!(said, 2 * FREE_LINES as usize);
     }
 
     #[test]
     fn a_line_may_ask_to_be_said_once() {
-        let (now, mut calm) = (Instant::now(), Calm::default());
-        let permits = ["refused", "refused", "reset"].map(|words| calm.permit(now, ("sync-failed", ""), words, 1));
+        let (now, mut throttle) = (Instant::now(), Throttle::default());
+        let permits = ["refused", "refused", "reset"].map(|words| throttle.permit(now, ("sync-failed", ""), words, 1));
         assert_eq!(permits, [Permit::Say(0), Permit::Hold, Permit::Say(0)]);
     }
 
     #[test]
     fn a_long_silence_starts_over() {
-        let (now, mut calm) = (Instant::now(), Calm::default());
-        while calm.permit(now, ("died", ""), "x", FREE_LINES) != Permit::Hold {}
+        let (now, mut throttle) = (Instant::now(), Throttle::default());
+        while throttle.permit(now, ("died", ""), "x", FREE_LINES) != Permit::Hold {}
         let later = now + PAUSE * 2;
         for _ in 0..FREE_LINES {
-            assert!(matches!(calm.permit(later, ("died", ""), "x", FREE_LINES), Permit::Say(_)));
+            assert!(matches!(throttle.permit(later, ("died", ""), "x", FREE_LINES), Permit::Say(_)));
         }
     }
 }

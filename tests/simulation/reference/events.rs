@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use worker_supervisor::policy::sync::SyncSettings;
-use worker_supervisor::policy::{Action, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal, Then};
+use worker_supervisor::policy::{Action, AfterExit, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal};
 
 use super::{AWAIT_PAUSE, Effort, End, KILL_TIME, Life, RECHECK_PAUSE, ROUNDS_MAX, Reference, TROUBLE_PAUSE};
 
@@ -15,7 +15,7 @@ impl Reference {
         let life = Life::begun(generation, now, now + self.settings.startup_timeout);
         self.life = Some(life);
         match stop {
-            Some(signal) => self.drain(now, signal, Then::Stop),
+            Some(signal) => self.drain(now, signal, AfterExit::Stop),
             None => self.send_probe(now, life),
         }
     }
@@ -24,7 +24,7 @@ impl Reference {
         if self.answered().is_some() {
             return self.quit(false);
         }
-        let delay = self.climb();
+        let delay = self.next_backoff();
         self.tell(Notice::LaunchFailed(self.failures, delay));
         self.launch_after(now, delay);
     }
@@ -69,7 +69,7 @@ impl Reference {
     }
 
     fn port_lost(&mut self, now: Instant) {
-        let delay = self.climb();
+        let delay = self.next_backoff();
         self.tell(Notice::PortLost(self.failures, delay));
         self.launch_after(now, delay);
     }
@@ -87,19 +87,19 @@ impl Reference {
         let uptime = now.saturating_duration_since(life.spawned_at);
         let stable = uptime >= self.settings.stable;
         let delay = match life.end {
-            Some(End { then: Then::Stop | Then::Launch | Then::Reload, .. }) => Duration::ZERO,
+            Some(End { then: AfterExit::Stop | AfterExit::Launch | AfterExit::Reload, .. }) => Duration::ZERO,
             None if life.ready && stable => Duration::ZERO,
             None if life.ready => self.settings.backoff.min.min(self.settings.backoff.max),
-            Some(End { then: Then::Retry, .. }) | None => self.climb(),
+            Some(End { then: AfterExit::Retry, .. }) | None => self.next_backoff(),
         };
         match life.end {
             None => self.tell(Notice::Died(life.generation, uptime, delay)),
             Some(end) => self.tell(Notice::Ended(life.generation, end.then, delay)),
         }
         match life.end.map(|end| end.then) {
-            Some(Then::Stop) => return self.quit(false),
-            Some(Then::Reload) => self.order(Action::Reload),
-            Some(Then::Launch | Then::Retry) | None => {}
+            Some(AfterExit::Stop) => return self.quit(false),
+            Some(AfterExit::Reload) => self.order(Action::Reload),
+            Some(AfterExit::Launch | AfterExit::Retry) | None => {}
         }
         self.launch_after(now, delay);
     }
@@ -110,7 +110,7 @@ impl Reference {
         let (healthy, trouble) = match outcome {
             ProbeOutcome::Answered(status) => (health.status.accepts(status), false),
             ProbeOutcome::Failed => (false, false),
-            ProbeOutcome::OwnTrouble => (false, true),
+            ProbeOutcome::LocalError => (false, true),
         };
         if life.ready && !healthy && !trouble {
             return self.probe_failed(now, life);
@@ -139,7 +139,7 @@ impl Reference {
         let Some(mut life) = self.life else { return };
         if owner == Owner::Stranger {
             self.tell(Notice::Impostor(life.generation));
-            return self.drain(now, StopSignal::Term, Then::Retry);
+            return self.drain(now, StopSignal::Term, AfterExit::Retry);
         }
         self.failures = 0;
         life.ready = true;
@@ -180,13 +180,13 @@ impl Reference {
                 }
                 self.quit(false);
             }
-            Some(Life { end: Some(End { killed: true, by, .. }), .. }) => self.end_by(by, Then::Stop, true),
-            Some(Life { end: Some(End { then: Then::Stop, .. }), generation, .. }) => {
+            Some(Life { end: Some(End { killed: true, by, .. }), .. }) => self.end_by(by, AfterExit::Stop, true),
+            Some(Life { end: Some(End { then: AfterExit::Stop, .. }), generation, .. }) => {
                 self.order(Action::Kill(generation));
                 self.tell(Notice::Killing(generation, true));
-                self.end_by(now + KILL_TIME, Then::Stop, true);
+                self.end_by(now + KILL_TIME, AfterExit::Stop, true);
             }
-            Some(_) => self.drain(now, signal, Then::Stop),
+            Some(_) => self.drain(now, signal, AfterExit::Stop),
         }
     }
 
@@ -202,9 +202,9 @@ impl Reference {
                 self.order(Action::Reload);
                 self.launch(None);
             }
-            Some(Life { end: Some(End { then: Then::Stop, .. }), .. }) => {}
-            Some(Life { end: Some(End { by, killed, .. }), .. }) => self.end_by(by, Then::Reload, killed),
-            Some(_) => self.drain(now, StopSignal::Term, Then::Reload),
+            Some(Life { end: Some(End { then: AfterExit::Stop, .. }), .. }) => {}
+            Some(Life { end: Some(End { by, killed, .. }), .. }) => self.end_by(by, AfterExit::Reload, killed),
+            Some(_) => self.drain(now, StopSignal::Term, AfterExit::Reload),
         }
     }
 }

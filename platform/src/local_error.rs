@@ -8,7 +8,7 @@ use std::io;
 ///
 /// EAGAIN stands for "would block" as well; callers that ask have handled that before.
 #[must_use]
-pub fn is_own_trouble(error: &io::Error) -> bool {
+pub fn is_local_error(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN)
@@ -22,11 +22,11 @@ mod tests {
     #[test]
     fn running_out_is_our_trouble_and_a_refusal_is_not() {
         for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL] {
-            assert!(is_own_trouble(&io::Error::from_raw_os_error(errno)), "errno {errno}");
+            assert!(is_local_error(&io::Error::from_raw_os_error(errno)), "errno {errno}");
         }
         for errno in [libc::ECONNREFUSED, libc::ECONNRESET, libc::ETIMEDOUT] {
-            assert!(!is_own_trouble(&io::Error::from_raw_os_error(errno)), "errno {errno}");
+            assert!(!is_local_error(&io::Error::from_raw_os_error(errno)), "errno {errno}");
         }
-        assert!(!is_own_trouble(&io::ErrorKind::ConnectionRefused.into()));
+        assert!(!is_local_error(&io::ErrorKind::ConnectionRefused.into()));
     }
 }
