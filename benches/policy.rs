@@ -9,11 +9,10 @@ mod counting;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use worker_supervisor::policy::backoff::Backoff;
-use worker_supervisor::policy::health::{HealthSettings, StatusRule};
-use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::sync::SyncSettings;
-use worker_supervisor::policy::{Action, Event, Generation, Machine, Owner, ProbeOutcome};
+use worker_supervisor::policy::{
+    Action, Backoff, Event, Generation, HealthSettings, Machine, Owner, ProbeOutcome, Settings, StatusRule,
+    SyncSettings,
+};
 
 const ROUNDS: usize = 2_001;
 const ROUNDS_SMOKE: usize = 11;
@@ -97,7 +96,7 @@ impl Scene {
     fn probe(&mut self) {
         self.now = self.machine.next_deadline().unwrap_or(self.now);
         self.handle(Event::TimePassed);
-        self.handle(Event::Probed(self.generation, ProbeOutcome::Answered(200)));
+        self.handle(Event::Probed { generation: self.generation, outcome: ProbeOutcome::Answered(200) });
     }
 
     fn wake_early(&mut self) {
@@ -111,8 +110,8 @@ impl Scene {
 
     fn start(&mut self) {
         self.handle(Event::Spawned(self.generation));
-        self.handle(Event::Probed(self.generation, ProbeOutcome::Answered(200)));
-        self.handle(Event::OwnerFound(self.generation, Owner::Own));
-        self.handle(Event::SyncEnded(self.generation, true));
+        self.handle(Event::Probed { generation: self.generation, outcome: ProbeOutcome::Answered(200) });
+        self.handle(Event::OwnerFound { generation: self.generation, owner: Owner::Own });
+        self.handle(Event::SyncEnded { generation: self.generation, accepted: true });
     }
 }

@@ -146,21 +146,21 @@ impl World {
             match action {
                 Action::Launch(generation) => self.launch(now, generation),
                 Action::Probe(generation) => self.probe(now, generation),
-                Action::FindOwner(generation) => self.handle(now, Event::OwnerFound(generation, Owner::Own)),
+                Action::FindOwner(generation) => self.handle(now, Event::OwnerFound { generation, owner: Owner::Own }),
                 Action::Sync(generation) => {
                     let accepted = self.chance.below(100) > 0;
-                    self.handle(now, Event::SyncEnded(generation, accepted));
+                    self.handle(now, Event::SyncEnded { generation, accepted });
                 }
-                Action::Drain(generation, _) | Action::Kill(generation) => {
+                Action::Drain { generation, .. } | Action::Kill(generation) => {
                     self.living = None;
                     self.handle(now, Event::Exited(generation));
                 }
-                Action::Quit(_) => panic!("nobody asked for a stop"),
-                Action::CancelLease
+                Action::Quit { .. } => panic!("nobody asked for a stop"),
+                Action::CancelLease { .. }
                 | Action::AskHolders
                 | Action::KillHolders
-                | Action::CancelProbe
-                | Action::CancelSync
+                | Action::CancelProbe { .. }
+                | Action::CancelSync { .. }
                 | Action::Reload
                 | Action::Tell(_) => {}
             }
@@ -184,9 +184,9 @@ impl World {
                 self.living = None;
                 self.handle(now, Event::Exited(generation));
             }
-            1..=10 => self.handle(now, Event::Probed(generation, ProbeOutcome::Failed)),
+            1..=10 => self.handle(now, Event::Probed { generation, outcome: ProbeOutcome::Failed }),
             11 => {}
-            _ => self.handle(now, Event::Probed(generation, ProbeOutcome::Answered(200))),
+            _ => self.handle(now, Event::Probed { generation, outcome: ProbeOutcome::Answered(200) }),
         }
     }
 }

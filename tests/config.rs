@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use worker_supervisor::config::{Config, ConfigError, KEYS, Loaded, PortConflict, SecretEntry};
-use worker_supervisor::policy::health::StatusRule;
+use worker_supervisor::policy::StatusRule;
 
 /// A directory of its own for each test, removed at the end.
 struct Dir(PathBuf);

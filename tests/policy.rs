@@ -2,13 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use worker_supervisor::policy::backoff::Backoff;
-use worker_supervisor::policy::health::{HealthSettings, StatusRule};
-use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::sync::SyncSettings;
 use worker_supervisor::policy::{
-    Action, AfterExit, Condition, Event, Generation, Holders, KILL_TIME, Machine, Notice, Owner, ProbeOutcome,
-    StopSignal,
+    Action, AfterExit, Backoff, Condition, Event, Generation, Health, HealthSettings, Holders, KILL_TIME, Machine,
+    Notice, Owner, ProbeOutcome, Settings, StatusRule, StopSignal, SyncSettings,
 };
 
 const WELL: ProbeOutcome = ProbeOutcome::Answered(200);
@@ -82,12 +78,17 @@ impl Scene {
     }
 
     fn probed(&mut self, outcome: ProbeOutcome) -> Vec<Action> {
-        self.handle(Event::Probed(self.generation, outcome))
+        self.handle(Event::Probed { generation: self.generation, outcome })
     }
 
     fn healthy(&mut self) -> Vec<Action> {
-        assert_eq!(self.probed(WELL), [Action::FindOwner(self.generation)]);
-        self.handle(Event::OwnerFound(self.generation, Owner::Own))
+        assert_eq!(self.probed(WELL), [Action::FindOwner(self.generation), self.judged(Health::Healthy)]);
+        self.handle(Event::OwnerFound { generation: self.generation, owner: Owner::Own })
+    }
+
+    /// What the policy tells of a probe that has ended.
+    fn judged(&self, health: Health) -> Action {
+        Action::Tell(Notice::Probed { generation: self.generation, health })
     }
 
     fn exited(&mut self) -> Vec<Action> {
@@ -128,15 +129,15 @@ fn a_worker_that_never_got_healthy_is_retried_after_1_2_4_8_16_30_30() {
 }
 
 #[test]
-fn every_kind_of_failed_start_climbs_the_same_ladder() {
+fn every_kind_of_failed_start_counts_towards_the_same_backoff() {
     let mut scene = Scene::new(settings());
     scene.handle(Event::LaunchFailed(scene.generation));
     assert_eq!(scene.wait_for_launch(), secs(1));
-    scene.handle(Event::PortHeld(scene.generation, Holders::Untouchable));
+    scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Untouchable });
     assert_eq!(scene.wait_for_launch(), secs(2));
     scene.spawned();
     scene.probed(WELL);
-    scene.handle(Event::OwnerFound(scene.generation, Owner::Stranger));
+    scene.handle(Event::OwnerFound { generation: scene.generation, owner: Owner::Stranger });
     scene.exited();
     assert_eq!(scene.wait_for_launch(), secs(4));
     scene.spawned();
@@ -161,13 +162,13 @@ fn a_worker_not_healthy_in_time_is_drained_and_counts_as_a_failed_start() {
     scene.now += secs(60);
     let actions = scene.handle(Event::TimePassed);
     assert!(actions.contains(&Action::Tell(Notice::StartupTimedOut(Generation::FIRST))));
-    assert!(actions.contains(&Action::Drain(Generation::FIRST, TERM)));
+    assert!(actions.contains(&Action::Drain { generation: Generation::FIRST, signal: TERM }));
     scene.exited();
     assert_eq!((scene.machine.failures(), scene.wait_for_launch()), (1, secs(1)));
 }
 
 #[test]
-fn one_healthy_answer_resets_the_ladder() {
+fn one_healthy_answer_resets_the_backoff() {
     let mut scene = Scene::new(settings());
     for _ in 0..5 {
         scene.handle(Event::LaunchFailed(scene.generation));
@@ -205,7 +206,10 @@ fn with_delays_of_zero_a_launch_that_keeps_failing_still_pauses() {
 fn leases_that_take_too_long_are_ended_and_the_launch_tells_what_that_means() {
     let mut scene = Scene::new(settings());
     assert_eq!(scene.handle(Event::LeaseStarted(scene.generation)), []);
-    assert_eq!(scene.wait(), (secs(10), vec![Action::CancelLease, Action::Launch(Generation::FIRST)]));
+    assert_eq!(
+        scene.wait(),
+        (secs(10), vec![Action::CancelLease { timed_out: true }, Action::Launch(Generation::FIRST)])
+    );
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn a_probe_that_the_supervisor_could_not_send_is_no_failed_start() {
 fn a_stranger_who_answers_in_the_workers_place_is_no_health() {
     let mut scene = Scene::starting(settings());
     scene.probed(WELL);
-    let actions = scene.handle(Event::OwnerFound(scene.generation, Owner::Stranger));
+    let actions = scene.handle(Event::OwnerFound { generation: scene.generation, owner: Owner::Stranger });
     assert!(actions.contains(&Action::Tell(Notice::Impostor(Generation::FIRST))));
     assert!(!actions.contains(&Action::Sync(Generation::FIRST)));
     assert_eq!(scene.machine.condition(), Condition::Draining);
@@ -232,30 +236,30 @@ fn a_stranger_who_answers_in_the_workers_place_is_no_health() {
 fn three_rounds_of_holders_then_backoff() {
     let mut scene = Scene::new(settings());
     for round in 1..=3 {
-        let actions = scene.handle(Event::PortHeld(scene.generation, Holders::Fresh));
-        assert_eq!(actions, [Action::AskHolders, Action::Tell(Notice::PortConflict(round))]);
+        let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
+        assert_eq!(actions, [Action::AskHolders, Action::Tell(Notice::PortConflict { round })]);
         scene.wait_for_launch();
     }
-    let actions = scene.handle(Event::PortHeld(scene.generation, Holders::Fresh));
-    assert_eq!(actions, [Action::Tell(Notice::PortLost(1, secs(1)))]);
+    let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
+    assert_eq!(actions, [Action::Tell(Notice::PortLost { failures: 1, delay: secs(1) })]);
     assert_eq!((scene.machine.condition(), scene.wait_for_launch()), (Condition::BackingOff, secs(1)));
-    let actions = scene.handle(Event::PortHeld(scene.generation, Holders::Fresh));
-    assert_eq!(actions, [Action::AskHolders, Action::Tell(Notice::PortConflict(1))]);
+    let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
+    assert_eq!(actions, [Action::AskHolders, Action::Tell(Notice::PortConflict { round: 1 })]);
 }
 
 #[test]
 fn holders_are_asked_then_killed_then_given_up() {
     let mut scene = Scene::new(settings());
     let begun_at = scene.now;
-    scene.handle(Event::PortHeld(scene.generation, Holders::Fresh));
+    scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
     let mut told = Vec::new();
     while scene.machine.condition() == Condition::ClearingPort {
         scene.wait_for_launch();
-        for action in scene.handle(Event::PortHeld(scene.generation, Holders::Asked)) {
+        for action in scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Asked }) {
             told.push((scene.now.saturating_duration_since(begun_at), action));
         }
     }
-    let lost = Action::Tell(Notice::PortLost(1, secs(1)));
+    let lost = Action::Tell(Notice::PortLost { failures: 1, delay: secs(1) });
     assert_eq!(told, [(secs(2), Action::KillHolders), (secs(2) + KILL_TIME, lost)]);
 }
 
@@ -263,7 +267,7 @@ fn holders_are_asked_then_killed_then_given_up() {
 fn a_port_to_be_waited_for_costs_nobody_anything() {
     let mut scene = Scene::new(Settings { wait_for_port: true, ..settings() });
     for _ in 0..100 {
-        let actions = scene.handle(Event::PortHeld(scene.generation, Holders::Fresh));
+        let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
         assert_eq!(actions, [Action::Tell(Notice::PortAwaited)]);
         assert_eq!(scene.machine.condition(), Condition::AwaitingPort);
         scene.wait_for_launch();
@@ -276,13 +280,18 @@ fn a_restart_after_failed_checks_comes_at_once() {
     let mut scene = Scene::running(Settings { sync: SyncSettings::Never, ..settings() });
     for streak in 1..3 {
         assert_eq!(scene.wait(), (secs(30), vec![Action::Probe(Generation::FIRST)]));
-        assert_eq!(scene.probed(ILL), [Action::Tell(Notice::ProbeFailed(streak, 3))]);
+        let told = [scene.judged(Health::Unhealthy), Action::Tell(Notice::ProbeFailed { streak, streak_max: 3 })];
+        assert_eq!(scene.probed(ILL), told);
     }
     scene.wait();
-    assert!(scene.probed(ILL).contains(&Action::Drain(Generation::FIRST, TERM)));
+    assert!(scene.probed(ILL).contains(&Action::Drain { generation: Generation::FIRST, signal: TERM }));
     let actions = scene.exited();
     assert!(launches(&actions));
-    assert!(actions.contains(&Action::Tell(Notice::Ended(Generation::FIRST, AfterExit::Launch, Duration::ZERO))));
+    assert!(actions.contains(&Action::Tell(Notice::Ended {
+        generation: Generation::FIRST,
+        after_exit: AfterExit::Launch,
+        delay: Duration::ZERO
+    })));
 }
 
 #[test]
@@ -298,7 +307,7 @@ fn a_streak_is_never_inherited() {
     scene.healthy();
     assert_eq!(scene.machine.streak(), 0);
     scene.wait();
-    assert_eq!(scene.probed(ILL), [Action::Tell(Notice::ProbeFailed(1, 3))]);
+    assert!(scene.probed(ILL).contains(&Action::Tell(Notice::ProbeFailed { streak: 1, streak_max: 3 })));
 }
 
 #[test]
@@ -306,12 +315,13 @@ fn a_supervisor_that_was_away_takes_one_fresh_probe_before_it_counts() {
     let mut scene = Scene::running(Settings { sync: SyncSettings::Never, ..settings() });
     scene.wait();
     scene.now += secs(5) + millis(251);
-    let again = [Action::CancelProbe, Action::Probe(Generation::FIRST)];
+    let excused = scene.judged(Health::Unknown);
+    let again = [Action::CancelProbe { timed_out: false }, excused, Action::Probe(Generation::FIRST)];
     assert_eq!((scene.handle(Event::TimePassed), scene.machine.streak()), (again.to_vec(), 0));
     scene.probed(WELL);
     scene.wait();
     scene.now += secs(3600);
-    assert_eq!((scene.probed(ILL), scene.machine.streak()), (vec![Action::Probe(Generation::FIRST)], 0));
+    assert_eq!((scene.probed(ILL), scene.machine.streak()), (vec![excused, Action::Probe(Generation::FIRST)], 0));
     scene.now += secs(5) + millis(250);
     scene.handle(Event::TimePassed);
     assert_eq!(scene.machine.streak(), 1);
@@ -358,9 +368,9 @@ fn a_registration_is_retried_after_1_2_4_and_at_most_60_seconds_without_touching
     let mut scene = Scene::running(settings());
     let mut delays = Vec::new();
     while delays.len() < 8 {
-        let actions = scene.handle(Event::SyncEnded(scene.generation, false));
+        let actions = scene.handle(Event::SyncEnded { generation: scene.generation, accepted: false });
         let failed_at = scene.now;
-        assert!(matches!(actions[..], [Action::Tell(Notice::SyncFailed(_))]));
+        assert!(matches!(actions[..], [Action::Tell(Notice::SyncFailed { .. })]));
         while !scene.wait().1.contains(&Action::Sync(scene.generation)) {
             scene.probed(WELL);
         }
@@ -378,7 +388,7 @@ fn a_late_answer_to_the_registration_of_a_dead_worker_changes_nothing() {
     scene.spawned();
     scene.healthy();
     let before = scene.machine.clone();
-    assert_eq!(scene.handle(Event::SyncEnded(Generation::FIRST, true)), []);
+    assert_eq!(scene.handle(Event::SyncEnded { generation: Generation::FIRST, accepted: true }), []);
     assert_eq!(scene.machine, before);
 }
 
@@ -386,10 +396,14 @@ fn a_late_answer_to_the_registration_of_a_dead_worker_changes_nothing() {
 fn a_stop_passes_its_signal_on_and_kills_after_the_drain() {
     for signal in [StopSignal::Term, StopSignal::Int, StopSignal::Hup] {
         let mut scene = Scene::running(settings());
-        assert!(scene.handle(Event::StopRequested(signal)).contains(&Action::Drain(Generation::FIRST, signal)));
+        assert!(
+            scene
+                .handle(Event::StopRequested(signal))
+                .contains(&Action::Drain { generation: Generation::FIRST, signal })
+        );
         let (waited, actions) = scene.wait();
         assert_eq!((waited, actions[0]), (secs(5), Action::Kill(Generation::FIRST)));
-        assert!(scene.exited().contains(&Action::Quit(false)));
+        assert!(scene.exited().contains(&Action::Quit { is_stuck: false }));
     }
 }
 
@@ -406,7 +420,10 @@ fn a_worker_that_the_kernel_never_lets_go_does_not_hold_up_a_stop() {
     let mut scene = Scene::running(settings());
     scene.handle(STOP);
     scene.wait();
-    assert_eq!(scene.wait(), (KILL_TIME, vec![Action::Tell(Notice::Stuck(Generation::FIRST)), Action::Quit(true)]));
+    assert_eq!(
+        scene.wait(),
+        (KILL_TIME, vec![Action::Tell(Notice::Stuck(Generation::FIRST)), Action::Quit { is_stuck: true }])
+    );
 }
 
 #[test]
@@ -427,10 +444,14 @@ fn a_stop_during_a_restarts_drain_becomes_a_stop() {
     scene.handle(Event::RestartRequested);
     scene.now += secs(4);
     let actions = scene.handle(Event::StopRequested(StopSignal::Int));
-    assert_eq!(actions[0], Action::Drain(Generation::FIRST, StopSignal::Int));
-    assert!(actions.contains(&Action::Tell(Notice::Draining(Generation::FIRST, AfterExit::Stop, secs(1)))));
+    assert_eq!(actions[0], Action::Drain { generation: Generation::FIRST, signal: StopSignal::Int });
+    assert!(actions.contains(&Action::Tell(Notice::Draining {
+        generation: Generation::FIRST,
+        after_exit: AfterExit::Stop,
+        patience: secs(1)
+    })));
     let actions = scene.exited();
-    assert!(actions.contains(&Action::Quit(false)) && !launches(&actions));
+    assert!(actions.contains(&Action::Quit { is_stuck: false }) && !launches(&actions));
 }
 
 #[test]
@@ -438,17 +459,18 @@ fn a_stop_is_not_undone_by_a_restart() {
     let mut scene = Scene::running(settings());
     scene.handle(STOP);
     assert_eq!(scene.handle(Event::RestartRequested), []);
-    assert!(scene.exited().contains(&Action::Quit(false)));
+    assert!(scene.exited().contains(&Action::Quit { is_stuck: false }));
 }
 
 #[test]
 fn a_stop_without_a_worker_ends_at_once() {
-    let replies: [fn(Generation) -> Event; 3] =
-        [Event::LaunchFailed, Event::LeaseStarted, |generation| Event::PortHeld(generation, Holders::Fresh)];
+    let replies: [fn(Generation) -> Event; 3] = [Event::LaunchFailed, Event::LeaseStarted, |generation| {
+        Event::PortHeld { generation, holders: Holders::Fresh }
+    }];
     for reply in replies {
         let mut scene = Scene::new(settings());
         scene.handle(reply(Generation::FIRST));
-        assert_eq!(scene.handle(STOP).last(), Some(&Action::Quit(false)));
+        assert_eq!(scene.handle(STOP).last(), Some(&Action::Quit { is_stuck: false }));
         assert_eq!(scene.machine.next_deadline(), None);
     }
 }
@@ -456,7 +478,9 @@ fn a_stop_without_a_worker_ends_at_once() {
 #[test]
 fn a_graceful_restart_reads_the_configuration_before_it_launches() {
     let mut scene = Scene::running(settings());
-    assert!(scene.handle(Event::RestartRequested).contains(&Action::Drain(Generation::FIRST, TERM)));
+    assert!(
+        scene.handle(Event::RestartRequested).contains(&Action::Drain { generation: Generation::FIRST, signal: TERM })
+    );
     assert_eq!(scene.exited()[1..], [Action::Reload, Action::Launch(Generation::FIRST.next())]);
 }
 
@@ -473,7 +497,7 @@ fn an_adopted_worker_is_ended_before_the_first_launch() {
     let (machine, actions) = Machine::new(Settings { port_grace: secs(7), ..settings() }, now, true);
     let mut scene = Scene { machine, now, generation: adopted };
     let actions: Vec<Action> = actions.into_iter().collect();
-    assert_eq!(actions, [Action::Drain(adopted, TERM), Action::Tell(Notice::Adopted)]);
+    assert_eq!(actions, [Action::Drain { generation: adopted, signal: TERM }, Action::Tell(Notice::Adopted)]);
     let (waited, actions) = scene.wait();
     assert_eq!((waited, actions[0]), (secs(7), Action::Kill(adopted)));
     assert_eq!(scene.exited()[0], Action::Launch(Generation::FIRST));

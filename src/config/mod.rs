@@ -22,10 +22,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::error::{Error, ExitCode, escape};
-use crate::policy::backoff::Backoff;
-use crate::policy::health::{HealthSettings, StatusRule};
-use crate::policy::settings::Settings;
-use crate::policy::sync::SyncSettings;
+use crate::policy::{Backoff, HealthSettings, Settings, StatusRule, SyncSettings};
 use checks::Roots;
 use file::{ReadError, Trusted};
 pub use keys::{KEYS, KeyDoc, Kind, TIME_MAX, TIME_MIN};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::seconds;
 use super::{Config, PortConflict};
-use crate::policy::health::StatusRule;
+use crate::policy::StatusRule;
 
 impl Config {
     /// Every key with its effective value, as TOML.

@@ -13,7 +13,7 @@ use super::read::{Placed, Reader};
 use super::seconds;
 use super::{Config, KEYS, PortConflict, SHOWN_BYTES_MAX, SecretEntry};
 use crate::error::escape;
-use crate::policy::health::StatusRule;
+use crate::policy::StatusRule;
 
 /// Puts a config together; problems stay in the reader. The strings are warnings.
 pub(super) fn config(reader: &mut Reader<'_>, path: &Path, roots: Roots<'_>) -> (Config, Vec<String>) {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-/// A minimum or a maximum of zero means that the first retry comes at once; the ladder then doubles from here, so that
+/// A minimum or a maximum of zero means that the first retry comes at once; the delay then doubles from here, so that
 /// it is never a loop without a pause, in which no signal would be heard.
 const DOUBLING_FLOOR: Duration = Duration::from_millis(10);
 
-/// The shortest and the longest delay of a ladder.
+/// The shortest and the longest delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The delay after the first failure.
@@ -32,14 +32,14 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    fn ladder(min: f64, max: f64, count: u32) -> Vec<f64> {
+    fn delays(min: f64, max: f64, count: u32) -> Vec<f64> {
         let backoff = Backoff { min: Duration::from_secs_f64(min), max: Duration::from_secs_f64(max) };
         (1..=count).map(|failures| backoff.delay(failures).as_secs_f64()).collect()
     }
 
     #[test]
-    fn the_default_ladder_is_1_2_4_8_16_30_30() {
-        assert_eq!(ladder(1.0, 30.0, 7), [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+    fn the_default_delays_are_1_2_4_8_16_30_30() {
+        assert_eq!(delays(1.0, 30.0, 7), [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
     }
 
     #[test]
@@ -53,13 +53,13 @@ mod tests {
 
     #[test]
     fn a_minimum_of_zero_retries_once_at_once_and_then_still_backs_off() {
-        assert_eq!(ladder(0.0, 0.1, 6), [0.0, 0.02, 0.04, 0.08, 0.1, 0.1]);
+        assert_eq!(delays(0.0, 0.1, 6), [0.0, 0.02, 0.04, 0.08, 0.1, 0.1]);
     }
 
     #[test]
     fn a_maximum_of_zero_is_no_loop_without_a_pause() {
-        assert_eq!(ladder(0.0, 0.0, 3), [0.0, 0.01, 0.01]);
-        assert_eq!(ladder(1.0, 0.0, 3), [0.0, 0.01, 0.01]);
+        assert_eq!(delays(0.0, 0.0, 3), [0.0, 0.01, 0.01]);
+        assert_eq!(delays(1.0, 0.0, 3), [0.0, 0.01, 0.01]);
     }
 
     #[test]

@@ -1,19 +1,44 @@
-//! The machine itself: what it holds, its two ways in and out, and what time and an exit mean.
+//! The machine itself: what it decides by, what it holds, its two ways in and out, and what time and an exit mean.
 //!
-//! The other events have a file per chapter of a worker's life: `start`, `run`, `stop`. Each event is one
-//! method, and each method lists every state. `policy/mod.rs` has the table.
+//! The other events have a file per chapter of a worker's life: `start`, `run`, `stop`. Each event is one method, which
+//! lists every state, or says with `let … else` which few it matters in. `policy/mod.rs` has the table.
 
 use std::time::{Duration, Instant};
 
-use super::settings::Settings;
+use super::backoff::Backoff;
+use super::exchange::{HealthSettings, SyncSettings};
 use super::state::{Clearing, Condition, Pause, State, Worker};
-use super::types::{Action, Actions, AfterExit, Event, Generation, Notice, StopSignal};
+use super::types::{Action, Actions, AfterExit, Event, Generation, KillCause, Notice, StopSignal};
 
 /// How long a SIGKILL may take before the worker counts as stuck in the kernel.
 pub const KILL_TIME: Duration = Duration::from_secs(2);
 
 /// How many sets of holders are moved from the port before a launch counts as failed.
 pub const ROUNDS_MAX: u32 = 3;
+
+/// The configuration, as far as it decides anything. Durations are at most a few years, so that adding one to an
+/// `Instant` cannot overflow; the configuration's bounds see to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// From the spawn to the first healthy answer.
+    pub startup_timeout: Duration,
+    /// A worker that was healthy and lived at least so long is replaced without a pause.
+    pub stable: Duration,
+    /// Between failed starts.
+    pub backoff: Backoff,
+    /// From the drain signal to SIGKILL.
+    pub drain: Duration,
+    /// From asking the port's holders to go to making them.
+    pub port_grace: Duration,
+    /// Whether a held port is waited for instead of cleared.
+    pub wait_for_port: bool,
+    /// All leases of one launch together.
+    pub lease_timeout: Duration,
+    /// The probes.
+    pub health: HealthSettings,
+    /// The registration.
+    pub sync: SyncSettings,
+}
 
 /// Decides for one worker at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +56,15 @@ impl Machine {
     /// [`Generation::ADOPTED`].
     pub fn new(settings: Settings, now: Instant, adopted: bool) -> (Self, Actions) {
         let mut machine = Self { settings, state: State::Stopped, next: Generation::FIRST, failures: 0 };
-        let actions = if adopted {
-            let patience = machine.settings.drain.max(machine.settings.port_grace);
-            machine.state =
-                State::Draining { generation: Generation::ADOPTED, kill_at: now + patience, then: AfterExit::Launch };
-            Actions::of([Action::Drain(Generation::ADOPTED, StopSignal::Term), Action::Tell(Notice::Adopted)])
-        } else {
-            machine.launch(None)
-        };
-        (machine, actions)
+        if !adopted {
+            let actions = machine.launch(None);
+            return (machine, actions);
+        }
+        let generation = Generation::ADOPTED;
+        let kill_at = now + machine.settings.drain.max(machine.settings.port_grace);
+        machine.state = State::Draining { generation, kill_at, after_exit: AfterExit::Launch };
+        let drain = Action::Drain { generation, signal: StopSignal::Term };
+        (machine, Actions::of([drain, Action::Tell(Notice::Adopted)]))
     }
 
     /// Takes note of an event and says what to do. `now` must not run backwards.
@@ -48,13 +73,13 @@ impl Machine {
             Event::TimePassed => self.time_passed(now),
             Event::Spawned(generation) => self.spawned(now, generation),
             Event::LaunchFailed(generation) => self.launch_failed(now, generation),
-            Event::PortHeld(generation, holders) => self.port_held(now, generation, holders),
+            Event::PortHeld { generation, holders } => self.port_held(now, generation, holders),
             Event::LeaseStarted(generation) => self.lease_started(now, generation),
             Event::LeaseEnded(generation) => self.lease_ended(generation),
             Event::Exited(generation) => self.exited(now, generation),
-            Event::Probed(generation, outcome) => self.probed(now, generation, outcome),
-            Event::OwnerFound(generation, owner) => self.owner_found(now, generation, owner),
-            Event::SyncEnded(generation, accepted) => self.sync_ended(now, generation, accepted),
+            Event::Probed { generation, outcome } => self.probed(now, generation, outcome),
+            Event::OwnerFound { generation, owner } => self.owner_found(now, generation, owner),
+            Event::SyncEnded { generation, accepted } => self.sync_ended(now, generation, accepted),
             Event::StopRequested(signal) => self.stop_requested(now, signal),
             Event::RestartRequested => self.restart_requested(now),
         }
@@ -81,16 +106,8 @@ impl Machine {
     /// Failed probes in a row of the worker that lives.
     #[must_use]
     pub fn streak(&self) -> u32 {
-        match &self.state {
-            State::Starting { probes, .. } | State::Running { probes, .. } => probes.streak(),
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => 0,
-        }
+        let State::Running { probes, .. } = &self.state else { return 0 };
+        probes.streak()
     }
 
     /// Failed starts in a row.
@@ -105,23 +122,18 @@ impl Machine {
     }
 
     fn time_passed(&mut self, now: Instant) -> Actions {
+        if self.next_deadline().is_none_or(|at| now < at) {
+            return Actions::NONE;
+        }
         match self.state {
-            State::Leasing { give_up_at } if now >= give_up_at => {
-                Actions::of([Action::CancelLease]).then(self.launch(None))
-            }
-            State::Clearing { clearing, recheck_at } if now >= recheck_at => self.launch(Some(clearing)),
-            State::Waiting { until, .. } if now >= until => self.launch(None),
-            State::Starting { worker, startup_at, probes } => self.watch_startup(now, worker, startup_at, probes),
-            State::Running { worker, probes, sync } => self.watch(now, worker, probes, sync),
-            State::Draining { generation, kill_at, then } if now >= kill_at => self.kill(now, generation, then, false),
-            State::Killing { generation, give_up_at, then } if now >= give_up_at => self.stuck(now, generation, then),
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => Actions::NONE,
+            State::Launching { .. } | State::Stopped => Actions::NONE,
+            State::Leasing { .. } => Actions::of([Action::CancelLease { timed_out: true }]).chain(self.launch(None)),
+            State::Clearing { clearing, .. } => self.launch(Some(clearing)),
+            State::Waiting { .. } => self.launch(None),
+            State::Starting { .. } => self.watch_startup(now),
+            State::Running { .. } => self.watch(now),
+            State::Draining { generation, after_exit, .. } => self.kill(now, generation, after_exit, KillCause::Late),
+            State::Killing { generation, after_exit, .. } => self.stuck(now, generation, after_exit),
         }
     }
 
@@ -135,11 +147,13 @@ impl Machine {
                 self.replace(now, worker, delay)
             }
             State::Running { worker, .. } => {
-                let steady = now.saturating_duration_since(worker.spawned_at) >= self.settings.stable;
-                let delay = if steady { Duration::ZERO } else { self.settings.backoff.delay(1) };
+                let is_stable = now.saturating_duration_since(worker.spawned_at) >= self.settings.stable;
+                let delay = if is_stable { Duration::ZERO } else { self.settings.backoff.delay(1) };
                 self.replace(now, worker, delay)
             }
-            State::Draining { then, .. } | State::Killing { then, .. } => self.ended(now, generation, then),
+            State::Draining { after_exit, .. } | State::Killing { after_exit, .. } => {
+                self.ended(now, generation, after_exit)
+            }
             State::Launching { .. }
             | State::Leasing { .. }
             | State::Clearing { .. }
@@ -150,10 +164,10 @@ impl Machine {
 
     fn replace(&mut self, now: Instant, gone: Worker, delay: Duration) -> Actions {
         let uptime = now.saturating_duration_since(gone.spawned_at);
-        self.pause(now, delay, Pause::Backoff).then(Actions::of([
-            Action::CancelProbe,
-            Action::CancelSync,
-            Action::Tell(Notice::Died(gone.generation, uptime, delay)),
+        self.pause(now, delay, Pause::Backoff).chain(Actions::of([
+            Action::CancelProbe { timed_out: false },
+            Action::CancelSync { timed_out: false },
+            Action::Tell(Notice::Died { generation: gone.generation, uptime, delay }),
         ]))
     }
 

@@ -7,9 +7,12 @@
 //! nothing else happens. Coming early, or twice, is harmless. There is no other way in or out.
 //!
 //! Every deadline lives inside the variant of [`State`] that needs it. Leaving a state is forgetting its deadlines;
-//! there is no timer to cancel, and none that can fire for a worker that is gone. "And then" lives in the state too
-//! ([`AfterExit`]): a drain knows whether a stop, a restart or a retry follows it, and a stop that arrives in the middle of
-//! a restart only has to change that word.
+//! there is no timer to cancel, and none that can fire for a worker that is gone. What follows an exit lives in the
+//! state too ([`AfterExit`]): a drain knows whether a stop, a restart or a retry follows it, and a stop that arrives in
+//! the middle of a restart only has to change that word.
+//!
+//! The reason for an order goes with it and is never guessed: what is cancelled says whether it had timed out, and what
+//! a probe says of the worker is judged here, once, and told ([`Notice::Probed`]).
 //!
 //! A worker's name is its [`Generation`]. An event that names another generation than the state's is stale, and falls
 //! through every row of the table below.
@@ -46,11 +49,11 @@
 //!                   Launching      Leasing       Clearing     Waiting      Starting         Running          Draining         Killing        Stopped
 //! TimePassed        ·              cancel, L     L (recheck)  L            probe / D retry  probe, sync / D  K                kill / End     ·
 //! Spawned           Starting       ·             ·            ·            ·                ·                ·                ·              ·
-//! LaunchFailed      W (ladder)     ·             ·            ·            ·                ·                ·                ·              ·
+//! LaunchFailed      W (backoff)    ·             ·            ·            ·                ·                ·                ·              ·
 //! PortHeld          Clearing / W   ·             ·            ·            ·                ·                ·                ·              ·
 //! LeaseStarted      Leasing        ·             ·            ·            ·                ·                ·                ·              ·
 //! LeaseEnded        ·              L             ·            ·            ·                ·                ·                ·              ·
-//! Exited            ·              ·             ·            ·            W (ladder)       L / W (minimum)  L / W / End      L / W / End    ·
+//! Exited            ·              ·             ·            ·            W (backoff)      L / W (minimum)  L / W / End      L / W / End    ·
 //! Probed            ·              ·             ·            ·            find owner       streak / D       ·                ·              ·
 //! OwnerFound        ·              ·             ·            ·            Running / D      ·                ·                ·              ·
 //! SyncEnded         ·              ·             ·            ·            ·                rest / retry     ·                ·              ·
@@ -65,24 +68,26 @@
 //!
 //! At most one worker: `Launch` is ordered only from states without one. No launch after a stop. Every stop ends within
 //! drain plus kill time. A killed worker that the kernel does not let go is killed again every [`KILL_TIME`] and never
-//! replaced beside itself. A launch that fails, for whatever reason, is tried again on one ladder; one healthy answer
-//! resets it. `tests/simulation.rs` holds the machine to all of this.
+//! replaced beside itself. A launch that fails, for whatever reason, counts towards one backoff, which one healthy
+//! answer resets. `tests/simulation.rs` holds the machine to all of this.
 #![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
-pub mod backoff;
-pub mod health;
+mod backoff;
+mod exchange;
 mod machine;
 mod run;
-pub mod settings;
 mod start;
 mod state;
 mod stop;
-pub mod sync;
-pub mod types;
+mod types;
 
-pub use machine::{KILL_TIME, Machine, ROUNDS_MAX};
+pub use backoff::Backoff;
+pub use exchange::{HealthSettings, SYNC_TIMEOUT, StatusRule, SyncSettings};
+pub use machine::{KILL_TIME, Machine, ROUNDS_MAX, Settings};
 pub use state::Condition;
-pub use types::{Action, Actions, AfterExit, Event, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal};
+pub use types::{
+    Action, Actions, AfterExit, Event, Generation, Health, Holders, KillCause, Notice, Owner, ProbeOutcome, StopSignal,
+};
 
 #[cfg(doc)]
 use state::State;

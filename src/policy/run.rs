@@ -2,205 +2,176 @@
 
 use std::time::Instant;
 
-use super::health::{self, Due, Probes, TROUBLE_PAUSE};
+use super::exchange::{Due, HealthSettings, LOCAL_ERROR_PAUSE, Probes, Sync, startup_pause};
 use super::machine::Machine;
 use super::state::{State, Worker};
-use super::sync::{self, Sync};
-use super::types::{Action, Actions, AfterExit, Generation, Notice, Owner, ProbeOutcome, StopSignal};
+use super::types::{Action, Actions, AfterExit, Generation, Health, Notice, Owner, ProbeOutcome, StopSignal};
 
 impl Machine {
-    pub(super) fn watch_startup(
-        &mut self,
-        now: Instant,
-        worker: Worker,
-        startup_at: Instant,
-        mut probes: Probes,
-    ) -> Actions {
-        let generation = worker.generation;
-        let health = &self.settings.health;
-        if now >= startup_at {
-            if !probes.excuses(now, startup_at) {
-                let told = Actions::of([Action::Tell(Notice::StartupTimedOut(generation))]);
-                return told.then(self.drain(now, generation, StopSignal::Term, AfterExit::Retry));
-            }
-            probes.sent(now, health);
-            self.state = State::Starting { worker, startup_at: now + health.timeout, probes };
-            return Actions::of([Action::CancelProbe, Action::Probe(generation)]);
-        }
-        let actions = match probes.on_time(now, health) {
-            Due::Quiet => Actions::NONE,
-            Due::Send => Actions::of([Action::Probe(generation)]),
-            Due::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
-            Due::TimedOut => {
+    pub(super) fn watch_startup(&mut self, now: Instant) -> Actions {
+        let State::Starting { worker, startup_at, probes } = &mut self.state else { return Actions::NONE };
+        let (generation, settings) = (worker.generation, &self.settings.health);
+        if now < *startup_at {
+            let actions = serve_probes(now, generation, probes, settings);
+            if probes.has_timed_out(now) {
                 probes.reschedule(now);
-                Actions::of([Action::CancelProbe])
             }
-        };
-        self.state = State::Starting { worker, startup_at, probes };
-        actions
-    }
-
-    pub(super) fn watch(&mut self, now: Instant, worker: Worker, mut probes: Probes, mut sync: Sync) -> Actions {
-        let generation = worker.generation;
-        let probing = match probes.on_time(now, &self.settings.health) {
-            Due::Quiet => Actions::NONE,
-            Due::Send => Actions::of([Action::Probe(generation)]),
-            Due::SendAgain => Actions::of([Action::CancelProbe, Action::Probe(generation)]),
-            Due::TimedOut => {
-                let cancelled = Actions::of([Action::CancelProbe]);
-                return cancelled.then(self.probe_failed(now, worker, probes, sync));
-            }
-        };
-        let syncing = match sync.on_time(now, probes.streak() == 0) {
-            sync::Due::Quiet => Actions::NONE,
-            sync::Due::Send => Actions::of([Action::Sync(generation)]),
-            sync::Due::TimedOut => {
-                Actions::of([Action::CancelSync, Action::Tell(Notice::SyncFailed(sync.failed(now)))])
-            }
-        };
-        self.state = State::Running { worker, probes, sync };
-        probing.then(syncing)
-    }
-
-    pub(super) fn probe_failed(&mut self, now: Instant, worker: Worker, mut probes: Probes, sync: Sync) -> Actions {
-        let streak_max = self.settings.health.streak_max;
-        let streak = probes.failed(now, &self.settings.health);
-        if streak >= streak_max {
-            let told = Actions::of([Action::Tell(Notice::Unhealthy(worker.generation))]);
-            return told.then(self.drain(now, worker.generation, StopSignal::Term, AfterExit::Launch));
+            return actions;
         }
-        self.state = State::Running { worker, probes, sync };
-        Actions::of([Action::Tell(Notice::ProbeFailed(streak, streak_max))])
+        if probes.excuses(now, *startup_at) {
+            *startup_at = now + settings.timeout;
+            return probe_again(now, generation, probes, settings);
+        }
+        let actions = if probes.has_timed_out(now) { give_up_probe(generation) } else { Actions::NONE };
+        let told = actions.and(Action::Tell(Notice::StartupTimedOut(generation)));
+        told.chain(self.drain(now, generation, StopSignal::Term, AfterExit::Retry))
+    }
+
+    pub(super) fn watch(&mut self, now: Instant) -> Actions {
+        let State::Running { worker, probes, sync } = &mut self.state else { return Actions::NONE };
+        let generation = worker.generation;
+        let probing = serve_probes(now, generation, probes, &self.settings.health);
+        if probes.has_timed_out(now) {
+            return probing.chain(self.probe_failed(now));
+        }
+        match sync.on_time(now, probes.streak() == 0) {
+            Due::Quiet => probing,
+            Due::Send => probing.and(Action::Sync(generation)),
+            Due::TimedOut => {
+                let told = Action::Tell(Notice::SyncFailed { delay: sync.failed(now) });
+                probing.and(Action::CancelSync { timed_out: true }).and(told)
+            }
+        }
     }
 
     pub(super) fn probed(&mut self, now: Instant, generation: Generation, outcome: ProbeOutcome) -> Actions {
-        match self.state {
-            State::Starting { worker, startup_at, probes } if worker.generation == generation && probes.in_flight() => {
-                self.probed_in_startup(now, worker, startup_at, probes, outcome)
-            }
-            State::Running { worker, probes, sync } if worker.generation == generation && probes.in_flight() => {
-                self.probed_in_service(now, worker, probes, sync, outcome)
-            }
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => Actions::NONE,
+        let (State::Starting { worker, probes, .. } | State::Running { worker, probes, .. }) = self.state else {
+            return Actions::NONE;
+        };
+        if worker.generation != generation || !probes.is_in_flight() {
+            return Actions::NONE;
+        }
+        let health = self.settings.health.judge(outcome);
+        if let State::Starting { .. } = self.state {
+            self.probed_in_startup(now, generation, health)
+        } else {
+            self.probed_in_service(now, generation, health)
         }
     }
 
-    pub(super) fn probed_in_startup(
-        &mut self,
-        now: Instant,
-        worker: Worker,
-        mut startup_at: Instant,
-        mut probes: Probes,
-        outcome: ProbeOutcome,
-    ) -> Actions {
-        let pause = health::startup_pause(now.saturating_duration_since(worker.spawned_at));
-        let actions = match outcome {
-            ProbeOutcome::Answered(status) if self.settings.health.status.accepts(status) => {
-                probes.heard(now + pause);
-                Actions::of([Action::FindOwner(worker.generation)])
+    fn probed_in_startup(&mut self, now: Instant, generation: Generation, health: Health) -> Actions {
+        let State::Starting { worker, startup_at, probes } = &mut self.state else { return Actions::NONE };
+        let told = judged(generation, health);
+        match health {
+            Health::Healthy | Health::Unhealthy => {
+                probes.heard(now + startup_pause(now.saturating_duration_since(worker.spawned_at)));
             }
-            ProbeOutcome::Answered(_) | ProbeOutcome::Failed => {
-                probes.heard(now + pause);
-                Actions::NONE
-            }
-            ProbeOutcome::LocalError => {
+            Health::Unknown => {
                 // A worker that could not be asked has not failed to answer: it gets at least one more probe.
-                startup_at = startup_at.max(now + TROUBLE_PAUSE + self.settings.health.timeout);
-                probes.reschedule(now + TROUBLE_PAUSE);
-                Actions::NONE
+                *startup_at = (*startup_at).max(now + LOCAL_ERROR_PAUSE + self.settings.health.timeout);
+                probes.reschedule(now + LOCAL_ERROR_PAUSE);
             }
-        };
-        self.state = State::Starting { worker, startup_at, probes };
-        actions
+        }
+        match health {
+            Health::Healthy => Actions::of([Action::FindOwner(generation), told]),
+            Health::Unhealthy | Health::Unknown => Actions::of([told]),
+        }
     }
 
-    pub(super) fn probed_in_service(
-        &mut self,
-        now: Instant,
-        worker: Worker,
-        mut probes: Probes,
-        sync: Sync,
-        outcome: ProbeOutcome,
-    ) -> Actions {
-        let generation = worker.generation;
-        let health = &self.settings.health;
-        let regained = match outcome {
-            ProbeOutcome::Answered(status) if health.status.accepts(status) => probes.succeeded(now, health),
-            ProbeOutcome::Answered(_) | ProbeOutcome::Failed if probes.excuses_failure(now) => {
-                probes.sent(now, health);
-                self.state = State::Running { worker, probes, sync };
-                return Actions::of([Action::Probe(generation)]);
+    fn probed_in_service(&mut self, now: Instant, generation: Generation, health: Health) -> Actions {
+        let State::Running { probes, .. } = &mut self.state else { return Actions::NONE };
+        let settings = &self.settings.health;
+        let told = Actions::of([judged(generation, health)]);
+        match health {
+            Health::Healthy if probes.succeeded(now, settings) => told.and(Action::Tell(Notice::HealthRegained)),
+            Health::Healthy => told,
+            Health::Unhealthy if probes.excuses_failure(now) => {
+                probes.sent(now, settings);
+                Actions::of([judged(generation, Health::Unknown), Action::Probe(generation)])
             }
-            ProbeOutcome::Answered(_) | ProbeOutcome::Failed => return self.probe_failed(now, worker, probes, sync),
-            ProbeOutcome::LocalError => {
-                probes.voided(now, health);
-                false
+            Health::Unhealthy => told.chain(self.probe_failed(now)),
+            Health::Unknown => {
+                probes.reschedule(now + settings.interval.min(LOCAL_ERROR_PAUSE));
+                told
             }
-        };
-        self.state = State::Running { worker, probes, sync };
-        if regained { Actions::of([Action::Tell(Notice::HealthRegained)]) } else { Actions::NONE }
+        }
+    }
+
+    fn probe_failed(&mut self, now: Instant) -> Actions {
+        let State::Running { worker, probes, .. } = &mut self.state else { return Actions::NONE };
+        let (generation, streak_max) = (worker.generation, self.settings.health.streak_max);
+        let streak = probes.failed(now, &self.settings.health);
+        if streak < streak_max {
+            return Actions::of([Action::Tell(Notice::ProbeFailed { streak, streak_max })]);
+        }
+        let told = Actions::of([Action::Tell(Notice::Unhealthy(generation))]);
+        told.chain(self.drain(now, generation, StopSignal::Term, AfterExit::Launch))
     }
 
     pub(super) fn owner_found(&mut self, now: Instant, generation: Generation, owner: Owner) -> Actions {
-        match self.state {
-            State::Starting { worker, .. } if worker.generation == generation => match owner {
-                Owner::Own | Owner::Unknown => self.ready(now, worker),
-                Owner::Stranger => Actions::of([Action::Tell(Notice::Impostor(generation))]).then(self.drain(
-                    now,
-                    generation,
-                    StopSignal::Term,
-                    AfterExit::Retry,
-                )),
-            },
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => Actions::NONE,
+        let State::Starting { worker, .. } = self.state else { return Actions::NONE };
+        if worker.generation != generation {
+            return Actions::NONE;
+        }
+        match owner {
+            Owner::Own | Owner::Unknown => self.ready(now, worker),
+            Owner::Stranger => {
+                let told = Actions::of([Action::Tell(Notice::Impostor(generation))]);
+                told.chain(self.drain(now, generation, StopSignal::Term, AfterExit::Retry))
+            }
         }
     }
 
-    pub(super) fn ready(&mut self, now: Instant, worker: Worker) -> Actions {
+    fn ready(&mut self, now: Instant, worker: Worker) -> Actions {
         self.failures = 0;
-        let sync = Sync::after_ready(now, self.settings.sync);
         let probes = Probes::due(now + self.settings.health.interval);
-        let uptime = now.saturating_duration_since(worker.spawned_at);
-        self.watch(now, worker, probes, sync).and(Action::Tell(Notice::Ready(worker.generation, uptime)))
+        let sync = Sync::after_ready(now, self.settings.sync);
+        self.state = State::Running { worker, probes, sync };
+        let after = now.saturating_duration_since(worker.spawned_at);
+        self.watch(now).and(Action::Tell(Notice::Ready { generation: worker.generation, after }))
     }
 
     pub(super) fn sync_ended(&mut self, now: Instant, generation: Generation, accepted: bool) -> Actions {
-        match self.state {
-            State::Running { worker, probes, mut sync } if worker.generation == generation && sync.in_flight() => {
-                let notice = if accepted {
-                    sync.accepted(now, self.settings.sync);
-                    Notice::Synced
-                } else {
-                    Notice::SyncFailed(sync.failed(now))
-                };
-                self.state = State::Running { worker, probes, sync };
-                Actions::of([Action::Tell(notice)])
-            }
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => Actions::NONE,
+        let State::Running { worker, sync, .. } = &mut self.state else { return Actions::NONE };
+        if worker.generation != generation || !sync.is_in_flight() {
+            return Actions::NONE;
         }
+        let notice = if accepted {
+            sync.accepted(now, self.settings.sync);
+            Notice::Synced
+        } else {
+            Notice::SyncFailed { delay: sync.failed(now) }
+        };
+        Actions::of([Action::Tell(notice)])
     }
+}
+
+/// What the passing of time asks of the probes. One given up is left in flight, for the caller to count.
+fn serve_probes(now: Instant, generation: Generation, probes: &mut Probes, settings: &HealthSettings) -> Actions {
+    match probes.on_time(now, settings) {
+        Due::Quiet => Actions::NONE,
+        Due::Send => Actions::of([Action::Probe(generation)]),
+        Due::TimedOut if probes.excuses_failure(now) => probe_again(now, generation, probes, settings),
+        Due::TimedOut => give_up_probe(generation),
+    }
+}
+
+/// Sends a fresh probe; the one in flight, if there is one, says nothing.
+fn probe_again(now: Instant, generation: Generation, probes: &mut Probes, settings: &HealthSettings) -> Actions {
+    let excused = if probes.is_in_flight() {
+        Actions::of([Action::CancelProbe { timed_out: false }, judged(generation, Health::Unknown)])
+    } else {
+        Actions::NONE
+    };
+    probes.sent(now, settings);
+    excused.and(Action::Probe(generation))
+}
+
+/// Gives up the probe in flight, and that counts.
+fn give_up_probe(generation: Generation) -> Actions {
+    Actions::of([Action::CancelProbe { timed_out: true }, judged(generation, Health::Unhealthy)])
+}
+
+fn judged(generation: Generation, health: Health) -> Action {
+    Action::Tell(Notice::Probed { generation, health })
 }

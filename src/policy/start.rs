@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::health::Probes;
+use super::exchange::Probes;
 use super::machine::{KILL_TIME, Machine, ROUNDS_MAX};
 use super::state::{Clearing, Pause, Stage, State, Worker};
 use super::types::{Action, Actions, AfterExit, Generation, Holders, Notice, StopSignal};
@@ -19,7 +19,7 @@ impl Machine {
         self.next = generation.next();
         let started = Actions::of([Action::Tell(Notice::Started(generation))]);
         if let Some(signal) = stop {
-            return started.then(self.drain(now, generation, signal, AfterExit::Stop));
+            return started.chain(self.drain(now, generation, signal, AfterExit::Stop));
         }
         let mut probes = Probes::due(now);
         probes.sent(now, &self.settings.health);
@@ -28,50 +28,48 @@ impl Machine {
             startup_at: now + self.settings.startup_timeout,
             probes,
         };
-        Actions::of([Action::Probe(generation)]).then(started)
+        Actions::of([Action::Probe(generation)]).chain(started)
     }
 
     pub(super) fn launch_failed(&mut self, now: Instant, generation: Generation) -> Actions {
-        match self.answered(generation) {
-            None => Actions::NONE,
-            Some(Some(_)) => self.stop(),
-            Some(None) => {
-                let delay = self.next_backoff();
-                self.pause(now, delay, Pause::Backoff).and(Action::Tell(Notice::LaunchFailed(self.failures, delay)))
-            }
+        let Some(stop) = self.answered(generation) else { return Actions::NONE };
+        if stop.is_some() {
+            return self.stop();
         }
+        let delay = self.next_backoff();
+        let told = Action::Tell(Notice::LaunchFailed { failures: self.failures, delay });
+        self.pause(now, delay, Pause::Backoff).and(told)
     }
 
     pub(super) fn port_held(&mut self, now: Instant, generation: Generation, holders: Holders) -> Actions {
-        let State::Launching { clearing, .. } = self.state else { return Actions::NONE };
-        match self.answered(generation) {
-            None => return Actions::NONE,
-            Some(Some(_)) => return self.stop(),
-            Some(None) => {}
+        let State::Launching { clearing, stop } = self.state else { return Actions::NONE };
+        if generation != self.next {
+            return Actions::NONE;
+        }
+        if stop.is_some() {
+            return self.stop();
         }
         if self.settings.wait_for_port {
             return self.pause(now, AWAIT_PAUSE, Pause::PortHeld).and(Action::Tell(Notice::PortAwaited));
         }
-        match holders {
-            Holders::Untouchable | Holders::Unseen => self.lose_port(now),
-            Holders::Fresh => self.ask_holders(now, clearing.map_or(1, |clearing| clearing.round + 1)),
-            Holders::Asked => match clearing {
-                None => self.ask_holders(now, 1),
-                Some(clearing) => self.press_holders(now, clearing),
-            },
+        match (holders, clearing) {
+            (Holders::Untouchable | Holders::Unseen, _) => self.lose_port(now),
+            (Holders::Fresh, Some(clearing)) => self.ask_holders(now, clearing.round + 1),
+            (Holders::Fresh | Holders::Asked, None) => self.ask_holders(now, 1),
+            (Holders::Asked, Some(clearing)) => self.press_holders(now, clearing),
         }
     }
 
-    pub(super) fn ask_holders(&mut self, now: Instant, round: u32) -> Actions {
+    fn ask_holders(&mut self, now: Instant, round: u32) -> Actions {
         if round > ROUNDS_MAX {
             return self.lose_port(now);
         }
         let stage = Stage::Asked { kill_at: now + self.settings.port_grace };
         self.state = State::Clearing { clearing: Clearing { round, stage }, recheck_at: now + RECHECK_PAUSE };
-        Actions::of([Action::AskHolders, Action::Tell(Notice::PortConflict(round))])
+        Actions::of([Action::AskHolders, Action::Tell(Notice::PortConflict { round })])
     }
 
-    pub(super) fn press_holders(&mut self, now: Instant, clearing: Clearing) -> Actions {
+    fn press_holders(&mut self, now: Instant, clearing: Clearing) -> Actions {
         let (stage, actions) = match clearing.stage {
             Stage::Asked { kill_at } if now >= kill_at => {
                 (Stage::Killed { give_up_at: now + KILL_TIME }, Actions::of([Action::KillHolders]))
@@ -83,50 +81,28 @@ impl Machine {
         actions
     }
 
-    pub(super) fn lose_port(&mut self, now: Instant) -> Actions {
+    fn lose_port(&mut self, now: Instant) -> Actions {
         let delay = self.next_backoff();
-        self.pause(now, delay, Pause::Backoff).and(Action::Tell(Notice::PortLost(self.failures, delay)))
+        self.pause(now, delay, Pause::Backoff).and(Action::Tell(Notice::PortLost { failures: self.failures, delay }))
     }
 
     pub(super) fn lease_started(&mut self, now: Instant, generation: Generation) -> Actions {
-        match self.answered(generation) {
-            None => Actions::NONE,
-            Some(Some(_)) => Actions::of([Action::CancelLease]).then(self.stop()),
-            Some(None) => {
-                self.state = State::Leasing { give_up_at: now + self.settings.lease_timeout };
-                Actions::NONE
-            }
+        let Some(stop) = self.answered(generation) else { return Actions::NONE };
+        if stop.is_some() {
+            return Actions::of([Action::CancelLease { timed_out: false }]).chain(self.stop());
         }
+        self.state = State::Leasing { give_up_at: now + self.settings.lease_timeout };
+        Actions::NONE
     }
 
     pub(super) fn lease_ended(&mut self, generation: Generation) -> Actions {
-        match self.state {
-            State::Leasing { .. } if generation == self.next => self.launch(None),
-            State::Leasing { .. }
-            | State::Launching { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => Actions::NONE,
-        }
+        let State::Leasing { .. } = self.state else { return Actions::NONE };
+        if generation == self.next { self.launch(None) } else { Actions::NONE }
     }
 
     /// `None`: no launch of this generation is under way. Otherwise whether a stop was noted meanwhile.
-    pub(super) fn answered(&self, generation: Generation) -> Option<Option<StopSignal>> {
-        match self.state {
-            State::Launching { stop, .. } if generation == self.next => Some(stop),
-            State::Launching { .. }
-            | State::Leasing { .. }
-            | State::Clearing { .. }
-            | State::Waiting { .. }
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Draining { .. }
-            | State::Killing { .. }
-            | State::Stopped => None,
-        }
+    fn answered(&self, generation: Generation) -> Option<Option<StopSignal>> {
+        let State::Launching { stop, .. } = self.state else { return None };
+        (generation == self.next).then_some(stop)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use super::health::Probes;
-use super::sync::Sync;
-use super::types::{AfterExit, Generation, StopSignal, earlier};
+use super::exchange::{Probes, Sync};
+use super::types::{AfterExit, Generation, StopSignal};
 
 /// Where the machine is. `policy/mod.rs` has the picture and the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +21,9 @@ pub(super) enum State {
     /// A worker lives and has been healthy.
     Running { worker: Worker, probes: Probes, sync: Sync },
     /// The worker was asked to finish.
-    Draining { generation: Generation, kill_at: Instant, then: AfterExit },
+    Draining { generation: Generation, kill_at: Instant, after_exit: AfterExit },
     /// The worker's group was killed.
-    Killing { generation: Generation, give_up_at: Instant, then: AfterExit },
+    Killing { generation: Generation, give_up_at: Instant, after_exit: AfterExit },
     /// The end.
     Stopped,
 }
@@ -105,15 +104,17 @@ impl Condition {
 impl State {
     /// When to come back if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match self {
+        match *self {
             Self::Launching { .. } | Self::Stopped => None,
-            Self::Leasing { give_up_at } => Some(*give_up_at),
-            Self::Clearing { recheck_at, .. } => Some(*recheck_at),
-            Self::Waiting { until, .. } => Some(*until),
-            Self::Starting { startup_at, probes, .. } => Some((*startup_at).min(probes.deadline())),
-            Self::Running { probes, sync, .. } => Some(earlier(probes.deadline(), sync.deadline(probes.streak() == 0))),
-            Self::Draining { kill_at, .. } => Some(*kill_at),
-            Self::Killing { give_up_at, .. } => Some(*give_up_at),
+            Self::Waiting { until: at, .. }
+            | Self::Clearing { recheck_at: at, .. }
+            | Self::Draining { kill_at: at, .. }
+            | Self::Leasing { give_up_at: at }
+            | Self::Killing { give_up_at: at, .. } => Some(at),
+            Self::Starting { startup_at, probes, .. } => probes.deadline().into_iter().chain([startup_at]).min(),
+            Self::Running { probes, sync, .. } => {
+                probes.deadline().into_iter().chain(sync.deadline(probes.streak() == 0)).min()
+            }
         }
     }
 

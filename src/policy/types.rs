@@ -3,7 +3,7 @@
 //! Everything here is small and `Copy`, so that handing it over costs nothing and holding it changes nothing.
 //! An event never orders and an action never reports; no type is both.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which worker a fact or an order is about: 1 for the first one spawned, 2 for the next.
 /// Pids are reused, generations never.
@@ -50,7 +50,12 @@ pub enum Event {
     /// The launch failed before there was a worker: no program, no directory, no required secret, no process to be had.
     LaunchFailed(Generation),
     /// The launch was put off: somebody else listens on the port.
-    PortHeld(Generation, Holders),
+    PortHeld {
+        /// Which launch.
+        generation: Generation,
+        /// Who holds it.
+        holders: Holders,
+    },
     /// The launch was put off: secrets are being leased.
     LeaseStarted(Generation),
     /// The leases are over, well or badly; a new launch will tell.
@@ -58,11 +63,26 @@ pub enum Event {
     /// The worker is gone and reaped, and nothing of its group is left.
     Exited(Generation),
     /// A probe came to its end before its deadline.
-    Probed(Generation, ProbeOutcome),
+    Probed {
+        /// Which worker.
+        generation: Generation,
+        /// How it ended.
+        outcome: ProbeOutcome,
+    },
     /// Whose the answering socket is: the reply to [`Action::FindOwner`].
-    OwnerFound(Generation, Owner),
-    /// A sync came to its end before its deadline; true: accepted.
-    SyncEnded(Generation, bool),
+    OwnerFound {
+        /// Which worker.
+        generation: Generation,
+        /// Whose it is.
+        owner: Owner,
+    },
+    /// A sync came to its end before its deadline.
+    SyncEnded {
+        /// Which worker.
+        generation: Generation,
+        /// Whether the registration was accepted.
+        accepted: bool,
+    },
     /// Somebody wants the supervisor to stop.
     StopRequested(StopSignal),
     /// Somebody wants a graceful restart with the configuration read anew.
@@ -85,7 +105,7 @@ pub enum Holders {
 /// How a probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeOutcome {
-    /// An HTTP answer with this status; whether it is healthy is for [`super::health::StatusRule`] to say.
+    /// An HTTP answer with this status; whether it is healthy is for [`super::StatusRule`] to say.
     Answered(u16),
     /// Refused, reset, or no HTTP.
     Failed,
@@ -111,7 +131,10 @@ pub enum Action {
     /// event, by one of `Spawned`, `LaunchFailed`, `PortHeld` or `LeaseStarted`.
     Launch(Generation),
     /// End the leases that are under way; a `LeaseEnded` no longer comes.
-    CancelLease,
+    CancelLease {
+        /// Whether because they took too long.
+        timed_out: bool,
+    },
     /// Ask the port's holders to go (SIGTERM).
     AskHolders,
     /// Make the port's holders go (SIGKILL).
@@ -119,23 +142,37 @@ pub enum Action {
     /// Send a health request; `Probed` follows unless cancelled.
     Probe(Generation),
     /// Forget the probe in flight, if there is one.
-    CancelProbe,
+    CancelProbe {
+        /// Whether because it took too long, which counts against the worker; else it is not needed, or excused.
+        timed_out: bool,
+    },
     /// Find out whose socket answered; `OwnerFound` follows at once.
     FindOwner(Generation),
     /// Send the registration; `SyncEnded` follows unless cancelled.
     Sync(Generation),
     /// Forget the sync in flight, if there is one.
-    CancelSync,
+    CancelSync {
+        /// Whether because it took too long.
+        timed_out: bool,
+    },
     /// Ask the worker to finish: the signal, and SIGCONT so that a stopped worker sees it.
-    Drain(Generation, StopSignal),
+    Drain {
+        /// Which worker.
+        generation: Generation,
+        /// The signal to ask with.
+        signal: StopSignal,
+    },
     /// SIGKILL the worker's group.
     Kill(Generation),
     /// Read the configuration anew; a broken one is reported and the old one stays.
     Reload,
     /// Say it: log, status file, event hooks.
     Tell(Notice),
-    /// End the loop. True: the kernel did not let the worker go.
-    Quit(bool),
+    /// End the loop.
+    Quit {
+        /// Whether the kernel did not let the worker go.
+        is_stuck: bool,
+    },
 }
 
 /// Something an operator wants to know, as far as the policy knows it. The runtime adds pids, reasons and words.
@@ -145,42 +182,122 @@ pub enum Notice {
     Adopted,
     /// A worker was spawned.
     Started(Generation),
-    /// The worker gave its first healthy answer, this long after its spawn.
-    Ready(Generation, Duration),
-    /// The worker ended by itself after living this long; the next launch comes after the delay.
-    Died(Generation, Duration, Duration),
-    /// The worker that was being drained or killed is gone; the next launch, if there is one, comes after the delay.
-    Ended(Generation, AfterExit, Duration),
-    /// A launch failed, the n-th time in a row; the next one comes after the delay.
-    LaunchFailed(u32, Duration),
-    /// Somebody holds the port and is asked to go: round n of at most [`super::ROUNDS_MAX`].
-    PortConflict(u32),
+    /// The worker gave its first healthy answer.
+    Ready {
+        /// Which worker.
+        generation: Generation,
+        /// From its spawn.
+        after: Duration,
+    },
+    /// The worker ended by itself.
+    Died {
+        /// Which worker.
+        generation: Generation,
+        /// From its spawn.
+        uptime: Duration,
+        /// Until the next launch.
+        delay: Duration,
+    },
+    /// The worker that was being drained or killed is gone.
+    Ended {
+        /// Which worker.
+        generation: Generation,
+        /// What follows.
+        after_exit: AfterExit,
+        /// Until the next launch, if there is one.
+        delay: Duration,
+    },
+    /// A launch failed.
+    LaunchFailed {
+        /// Failed starts in a row.
+        failures: u32,
+        /// Until the next launch.
+        delay: Duration,
+    },
+    /// Somebody holds the port and is asked to go.
+    PortConflict {
+        /// From 1 to [`super::ROUNDS_MAX`].
+        round: u32,
+    },
     /// Somebody holds the port and the configuration says to wait.
     PortAwaited,
-    /// The port's holders could not be moved, in the n-th failed launch in a row; next try after the delay.
-    PortLost(u32, Duration),
+    /// The port's holders could not be moved.
+    PortLost {
+        /// Failed starts in a row.
+        failures: u32,
+        /// Until the next launch.
+        delay: Duration,
+    },
     /// A stranger answered in the worker's place.
     Impostor(Generation),
-    /// A probe failed: n in a row of at most so many.
-    ProbeFailed(u32, u32),
+    /// A probe came to its end or was given up, and this is what the policy makes of it. Said of every probe, before
+    /// what follows from it.
+    Probed {
+        /// Which worker.
+        generation: Generation,
+        /// What it says of the worker.
+        health: Health,
+    },
+    /// A probe of a worker that has been healthy failed, and the worker is kept.
+    ProbeFailed {
+        /// Failures in a row.
+        streak: u32,
+        /// So many make it unhealthy.
+        streak_max: u32,
+    },
     /// The first healthy answer after failed probes.
     HealthRegained,
     /// Too many failed probes in a row.
     Unhealthy(Generation),
     /// The worker did not get healthy in time.
     StartupTimedOut(Generation),
-    /// The worker is asked to finish; SIGKILL follows after this long.
-    Draining(Generation, AfterExit, Duration),
-    /// The worker is killed: it did not finish in time or, if true, a second stop asks for haste.
-    Killing(Generation, bool),
+    /// The worker is asked to finish.
+    Draining {
+        /// Which worker.
+        generation: Generation,
+        /// What follows its end.
+        after_exit: AfterExit,
+        /// Until SIGKILL.
+        patience: Duration,
+    },
+    /// The worker is killed.
+    Killing {
+        /// Which worker.
+        generation: Generation,
+        /// Why.
+        cause: KillCause,
+    },
     /// The kernel does not let the killed worker go.
     Stuck(Generation),
     /// The registration was accepted.
     Synced,
-    /// The registration failed; the next try comes after this delay.
-    SyncFailed(Duration),
+    /// The registration failed.
+    SyncFailed {
+        /// Until the next try.
+        delay: Duration,
+    },
     /// The supervisor ends.
     Stopped,
+}
+
+/// What a probe says of the worker, as the policy judges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answered as a healthy worker does.
+    Healthy,
+    /// It failed, and that counts.
+    Unhealthy,
+    /// Nothing: the supervisor could not ask, or was not there to hear the answer.
+    Unknown,
+}
+
+/// Why a worker is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillCause {
+    /// It did not finish in time.
+    Late,
+    /// A second stop asked for haste.
+    AskedTwice,
 }
 
 /// What follows once a worker that is being ended is gone.
@@ -197,7 +314,7 @@ pub enum AfterExit {
 }
 
 /// The most actions that one event can lead to.
-const ACTIONS_MAX: usize = 6;
+const ACTIONS_MAX: usize = 7;
 
 /// The actions that one event leads to, in order. It holds its values in place: handling an event allocates nothing.
 #[must_use = "an action that is not carried out is a promise broken"]
@@ -231,8 +348,8 @@ impl Actions {
         self
     }
 
-    /// These actions, and then those.
-    pub(super) fn then(self, later: Self) -> Self {
+    /// These actions, and those after them.
+    pub(super) fn chain(self, later: Self) -> Self {
         later.into_iter().fold(self, Self::and)
     }
 
@@ -250,11 +367,6 @@ impl IntoIterator for Actions {
     fn into_iter(self) -> Self::IntoIter {
         self.list.into_iter().flatten()
     }
-}
-
-/// The earlier of two deadlines.
-pub(super) fn earlier(one: Instant, other: Option<Instant>) -> Instant {
-    other.map_or(one, |other| one.min(other))
 }
 
 #[cfg(test)]

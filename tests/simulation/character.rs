@@ -5,10 +5,7 @@
 
 use std::time::Duration;
 
-use worker_supervisor::policy::backoff::Backoff;
-use worker_supervisor::policy::health::{HealthSettings, StatusRule};
-use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::sync::SyncSettings;
+use worker_supervisor::policy::{Backoff, HealthSettings, Settings, StatusRule, SyncSettings};
 
 use super::dice::Dice;
 

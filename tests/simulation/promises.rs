@@ -51,13 +51,13 @@ impl Record {
             Event::TimePassed | Event::StopRequested(_) | Event::RestartRequested => false,
             Event::Spawned(generation)
             | Event::LaunchFailed(generation)
-            | Event::PortHeld(generation, _)
+            | Event::PortHeld { generation, .. }
             | Event::LeaseStarted(generation) => self.launch != Some(generation),
             Event::LeaseEnded(generation) => self.lease != Some(generation),
             Event::Exited(generation) => self.live != Some(generation),
-            Event::Probed(generation, _) => self.probe != Some(generation),
-            Event::OwnerFound(generation, _) => self.owner != Some(generation),
-            Event::SyncEnded(generation, _) => self.sync != Some(generation),
+            Event::Probed { generation, .. } => self.probe != Some(generation),
+            Event::OwnerFound { generation, .. } => self.owner != Some(generation),
+            Event::SyncEnded { generation, .. } => self.sync != Some(generation),
         }
     }
 
@@ -69,12 +69,12 @@ impl Record {
     pub(crate) fn happened(&mut self, now: Instant, event: Event, drain: Duration) {
         match event {
             Event::TimePassed | Event::RestartRequested => {}
-            Event::LaunchFailed(_) | Event::PortHeld(..) => self.launch = None,
+            Event::LaunchFailed(_) | Event::PortHeld { .. } => self.launch = None,
             Event::LeaseStarted(_) => self.lease = self.launch.take(),
             Event::LeaseEnded(_) => self.lease = None,
-            Event::Probed(..) => self.probe = None,
-            Event::OwnerFound(..) => self.owner = None,
-            Event::SyncEnded(..) => self.sync = None,
+            Event::Probed { .. } => self.probe = None,
+            Event::OwnerFound { .. } => self.owner = None,
+            Event::SyncEnded { .. } => self.sync = None,
             Event::Spawned(generation) => {
                 (self.live, self.launch, self.newest) = (Some(generation), None, Some(generation));
                 (self.ending, self.killed) = (false, false);
@@ -140,7 +140,7 @@ impl Record {
                 assert!(!self.ending, "no sync while a worker is ended");
             }
             Action::FindOwner(generation) => assert_eq!(live, Some(generation), "only who lives owns a socket"),
-            Action::Drain(generation, _) => {
+            Action::Drain { generation, .. } => {
                 assert_eq!(live, Some(generation), "only the worker that lives is drained");
                 assert!(!self.killed, "a killed worker is not asked to finish");
             }
@@ -149,7 +149,11 @@ impl Record {
                 assert_eq!((live, self.launch), (None, None), "nobody is moved from the worker's port while it lives");
             }
             Action::Reload => assert_eq!((live, self.launch), (None, None), "a launch sees the new configuration"),
-            Action::CancelProbe | Action::CancelSync | Action::CancelLease | Action::Tell(_) | Action::Quit(_) => {}
+            Action::CancelProbe { .. }
+            | Action::CancelSync { .. }
+            | Action::CancelLease { .. }
+            | Action::Tell(_)
+            | Action::Quit { .. } => {}
         }
     }
 
@@ -162,13 +166,13 @@ impl Record {
             | Action::FindOwner(_)
             | Action::Sync(_)
             | Action::Reload => true,
-            Action::CancelLease
-            | Action::CancelProbe
-            | Action::CancelSync
-            | Action::Drain(..)
+            Action::CancelLease { .. }
+            | Action::CancelProbe { .. }
+            | Action::CancelSync { .. }
+            | Action::Drain { .. }
             | Action::Kill(_)
             | Action::Tell(_)
-            | Action::Quit(_) => false,
+            | Action::Quit { .. } => false,
         };
         assert!(self.stops == 0 || !begins, "nothing new begins after a stop, but then came {action:?}");
     }
@@ -176,18 +180,18 @@ impl Record {
     fn note(&mut self, action: Action) {
         match action {
             Action::Launch(generation) => self.launch = Some(generation),
-            Action::CancelLease => self.lease = None,
+            Action::CancelLease { .. } => self.lease = None,
             Action::Probe(generation) => self.probe = Some(generation),
-            Action::CancelProbe => self.probe = None,
+            Action::CancelProbe { .. } => self.probe = None,
             Action::FindOwner(generation) => self.owner = Some(generation),
             Action::Sync(generation) => (self.sync, self.owes_sync) = (Some(generation), false),
-            Action::CancelSync => self.sync = None,
-            Action::Drain(_, signal) => {
+            Action::CancelSync { .. } => self.sync = None,
+            Action::Drain { signal, .. } => {
                 (self.ending, self.owner) = (true, None);
                 self.owes_drain = self.owes_drain.filter(|owed| *owed != signal);
             }
             Action::Kill(_) => (self.ending, self.killed, self.owes_kill) = (true, true, false),
-            Action::Quit(stuck) => {
+            Action::Quit { is_stuck: stuck } => {
                 assert!(self.stops > 0, "nothing but a signal ends the supervisor");
                 assert_eq!(self.live.is_some(), stuck, "the exit code tells whether the worker is gone");
                 assert!(!stuck || self.killed, "a worker is not given up before it was killed");
@@ -200,7 +204,7 @@ impl Record {
 
     /// Notes that a sync is owed as soon as a worker is told to be ready. Before the orders are checked.
     pub(crate) fn expect_sync_if_ready(&mut self, actions: &Actions, registers: bool) {
-        let ready = actions.into_iter().any(|action| matches!(action, Action::Tell(Notice::Ready(..))));
+        let ready = actions.into_iter().any(|action| matches!(action, Action::Tell(Notice::Ready { .. })));
         let sent = actions.into_iter().any(|action| matches!(action, Action::Sync(_)));
         self.owes_sync = ready && registers && !sent;
     }

@@ -7,8 +7,9 @@ mod events;
 
 use std::time::{Duration, Instant};
 
-use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::{Action, AfterExit, Condition, Event, Generation, Notice, StopSignal};
+use worker_supervisor::policy::{
+    Action, AfterExit, Condition, Event, Generation, KillCause, Notice, Settings, StopSignal,
+};
 
 const LATE: Duration = Duration::from_millis(250);
 const KILL_TIME: Duration = Duration::from_secs(2);
@@ -88,7 +89,7 @@ impl Reference {
         if adopted {
             let end = End { then: AfterExit::Launch, by: now + patience, killed: false };
             reference.life = Some(Life { end: Some(end), ..Life::begun(Generation::ADOPTED, now, now) });
-            reference.order(Action::Drain(Generation::ADOPTED, StopSignal::Term));
+            reference.order(Action::Drain { generation: Generation::ADOPTED, signal: StopSignal::Term });
             reference.tell(Notice::Adopted);
         } else {
             reference.launch(None);
@@ -143,13 +144,13 @@ impl Reference {
             Event::TimePassed => self.time_passed(now),
             Event::Spawned(generation) => self.spawned(now, generation),
             Event::LaunchFailed(_) => self.launch_failed(now),
-            Event::PortHeld(_, holders) => self.port_held(now, holders),
+            Event::PortHeld { holders, .. } => self.port_held(now, holders),
             Event::LeaseStarted(_) => self.lease_started(now),
             Event::LeaseEnded(_) => self.launch(None),
             Event::Exited(_) => self.exited(now),
-            Event::Probed(_, outcome) => self.probed(now, outcome),
-            Event::OwnerFound(_, owner) => self.owner_found(now, owner),
-            Event::SyncEnded(_, accepted) => self.sync_ended(now, accepted),
+            Event::Probed { outcome, .. } => self.probed(now, outcome),
+            Event::OwnerFound { owner, .. } => self.owner_found(now, owner),
+            Event::SyncEnded { accepted, .. } => self.sync_ended(now, accepted),
             Event::StopRequested(signal) => self.stop_requested(now, signal),
             Event::RestartRequested => self.restart_requested(now),
         }
@@ -175,7 +176,7 @@ impl Reference {
 
     fn serve_nobody(&mut self) {
         if self.lease_until.is_some() {
-            self.order(Action::CancelLease);
+            self.order(Action::CancelLease { timed_out: true });
         }
         self.launch(if self.recheck_at.is_some() { self.effort } else { None });
     }
@@ -186,7 +187,11 @@ impl Reference {
             return self.quit(true);
         }
         self.order(Action::Kill(generation));
-        self.tell(if end.killed { Notice::Stuck(generation) } else { Notice::Killing(generation, false) });
+        self.tell(if end.killed {
+            Notice::Stuck(generation)
+        } else {
+            Notice::Killing { generation, cause: KillCause::Late }
+        });
         self.end_by(now + KILL_TIME, end.then, true);
     }
 
@@ -225,7 +230,7 @@ impl Reference {
         life.probe_due_at = now.max(sent_at + self.settings.health.interval);
         self.life = Some(life);
         if life.streak < self.settings.health.streak_max {
-            self.tell(Notice::ProbeFailed(life.streak, self.settings.health.streak_max));
+            self.tell(Notice::ProbeFailed { streak: life.streak, streak_max: self.settings.health.streak_max });
         } else {
             self.tell(Notice::Unhealthy(life.generation));
             self.drain(now, StopSignal::Term, AfterExit::Launch);
@@ -248,7 +253,7 @@ impl Reference {
         life.sync_sent_at = None;
         life.sync_due_at = Some(now + pause);
         self.life = Some(life);
-        self.tell(Notice::SyncFailed(pause));
+        self.tell(Notice::SyncFailed { delay: pause });
     }
 
     /// Asks the worker to finish. A drain that is under way is never made longer.
@@ -256,8 +261,12 @@ impl Reference {
         let Some(life) = self.life else { return };
         let by = now + self.settings.drain;
         let by = life.end.map_or(by, |end| end.by.min(by));
-        self.order(Action::Drain(life.generation, signal));
-        self.tell(Notice::Draining(life.generation, then, by.saturating_duration_since(now)));
+        self.order(Action::Drain { generation: life.generation, signal });
+        self.tell(Notice::Draining {
+            generation: life.generation,
+            after_exit: then,
+            patience: by.saturating_duration_since(now),
+        });
         self.end_by(by, then, false);
     }
 
@@ -273,7 +282,7 @@ impl Reference {
         if !stuck {
             self.tell(Notice::Stopped);
         }
-        self.order(Action::Quit(stuck));
+        self.order(Action::Quit { is_stuck: stuck });
         self.forget_waits();
         self.life = None;
         self.over = true;

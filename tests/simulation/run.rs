@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use worker_supervisor::policy::settings::Settings;
-use worker_supervisor::policy::sync::SyncSettings;
-use worker_supervisor::policy::{Action, Actions, Condition, Event, Holders, Machine, Owner, ProbeOutcome, StopSignal};
+use worker_supervisor::policy::{
+    Action, Actions, Condition, Event, Holders, Machine, Notice, Owner, ProbeOutcome, Settings, StopSignal,
+    SyncSettings,
+};
 
 use super::character::{self, Habits, LATENESSES};
 use super::coverage::Coverage;
@@ -190,13 +191,13 @@ impl Run {
         let event = self.dice.pick(&[
             Event::Spawned(generation),
             Event::LaunchFailed(generation),
-            Event::PortHeld(generation, holders),
+            Event::PortHeld { generation, holders },
             Event::LeaseStarted(generation),
             Event::LeaseEnded(generation),
             Event::Exited(generation),
-            Event::Probed(generation, outcome),
-            Event::OwnerFound(generation, owner),
-            Event::SyncEnded(generation, outcome == ProbeOutcome::Failed),
+            Event::Probed { generation, outcome },
+            Event::OwnerFound { generation, owner },
+            Event::SyncEnded { generation, accepted: outcome == ProbeOutcome::Failed },
         ]);
         if self.record.is_stale(event) {
             self.feed_stale(event);
@@ -205,7 +206,7 @@ impl Run {
 
     fn feed_stale(&mut self, event: Event) {
         // Owners are found in the same breath, so the machine does not remember having asked.
-        if matches!(event, Event::OwnerFound(generation, _) if self.record.lives(generation)) {
+        if matches!(event, Event::OwnerFound { generation, .. } if self.record.lives(generation)) {
             return;
         }
         let (actions, changed) = self.handle(event);
@@ -292,8 +293,9 @@ impl Run {
                 self.reference.settings = self.settings.clone();
             }
             // What is no longer needed is checked by the record.
-            if !matches!(action, Action::CancelProbe | Action::CancelSync) {
-                self.orders.push(action);
+            match action {
+                Action::CancelProbe { .. } | Action::CancelSync { .. } | Action::Tell(Notice::Probed { .. }) => {}
+                _ => self.orders.push(action),
             }
         }
     }

@@ -61,13 +61,13 @@ impl World {
             Action::FindOwner(generation) => self.owner = Some(generation),
             Action::Probe(generation) => self.probe = begin(generation),
             Action::Sync(generation) => self.sync = begin(generation),
-            Action::CancelProbe => self.probe = None,
-            Action::CancelSync => self.sync = None,
-            Action::CancelLease => self.lease = None,
+            Action::CancelProbe { .. } => self.probe = None,
+            Action::CancelSync { .. } => self.sync = None,
+            Action::CancelLease { .. } => self.lease = None,
             Action::AskHolders | Action::KillHolders => self.press_party(dice, now),
-            Action::Drain(..) => self.end_worker(dice, now, self.habits.ignores_drain),
+            Action::Drain { .. } => self.end_worker(dice, now, self.habits.ignores_drain),
             Action::Kill(_) => self.end_worker(dice, now, self.habits.unkillable),
-            Action::Reload | Action::Tell(_) | Action::Quit(_) => {}
+            Action::Reload | Action::Tell(_) | Action::Quit { .. } => {}
         }
     }
 
@@ -89,11 +89,11 @@ impl World {
         if let Some(generation) = self.owner.take() {
             let stranger = dice.one_in(self.habits.stranger);
             let owner = if stranger { Owner::Stranger } else { dice.pick(&[Owner::Own, Owner::Unknown]) };
-            return Some(Event::OwnerFound(generation, owner));
+            return Some(Event::OwnerFound { generation, owner });
         }
         let generation = self.launch.take()?;
         if let Some(holders) = self.holders(dice, now) {
-            return Some(Event::PortHeld(generation, holders));
+            return Some(Event::PortHeld { generation, holders });
         }
         if dice.one_in(self.habits.leases) {
             self.lease = Some(Exchange { generation, ends_at: reaction(dice, now, self.habits.never_ends) });
@@ -139,7 +139,7 @@ impl World {
             0 => self.exits(now),
             1 => self.probe_ends(dice, now),
             2 => take_due(&mut self.sync, now)
-                .map(|generation| Event::SyncEnded(generation, !dice.one_in(self.habits.sync_refused))),
+                .map(|generation| Event::SyncEnded { generation, accepted: !dice.one_in(self.habits.sync_refused) }),
             _ => take_due(&mut self.lease, now).map(Event::LeaseEnded),
         })
     }
@@ -171,7 +171,7 @@ impl World {
             Mood::Ill => dice.pick(&[ill, ill, ProbeOutcome::Answered(500), ProbeOutcome::LocalError]),
             Mood::Mixed => dice.pick(&[well, ill, ProbeOutcome::Answered(503), ProbeOutcome::LocalError]),
         };
-        take_due(&mut self.probe, now).map(|generation| Event::Probed(generation, outcome))
+        take_due(&mut self.probe, now).map(|generation| Event::Probed { generation, outcome })
     }
 }
 

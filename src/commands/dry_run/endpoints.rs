@@ -6,7 +6,7 @@
 
 use super::report::Finding;
 use crate::config::Config;
-use crate::policy::health::StatusRule;
+use crate::policy::StatusRule;
 use crate::supervise::launch::environment::Environment;
 use crate::time::secs;
 

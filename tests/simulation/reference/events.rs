@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use worker_supervisor::policy::sync::SyncSettings;
-use worker_supervisor::policy::{Action, AfterExit, Generation, Holders, Notice, Owner, ProbeOutcome, StopSignal};
+use worker_supervisor::policy::{
+    Action, AfterExit, Generation, Holders, KillCause, Notice, Owner, ProbeOutcome, StopSignal, SyncSettings,
+};
 
 use super::{AWAIT_PAUSE, Effort, End, KILL_TIME, Life, RECHECK_PAUSE, ROUNDS_MAX, Reference, TROUBLE_PAUSE};
 
@@ -25,7 +26,7 @@ impl Reference {
             return self.quit(false);
         }
         let delay = self.next_backoff();
-        self.tell(Notice::LaunchFailed(self.failures, delay));
+        self.tell(Notice::LaunchFailed { failures: self.failures, delay });
         self.launch_after(now, delay);
     }
 
@@ -50,7 +51,7 @@ impl Reference {
 
     fn ask_holders(&mut self, now: Instant, round: u32) {
         self.order(Action::AskHolders);
-        self.tell(Notice::PortConflict(round));
+        self.tell(Notice::PortConflict { round });
         self.effort = Some(Effort { round, kill_at: now + self.settings.port_grace, give_up_at: None });
         self.recheck_at = Some(now + RECHECK_PAUSE);
     }
@@ -70,13 +71,13 @@ impl Reference {
 
     fn port_lost(&mut self, now: Instant) {
         let delay = self.next_backoff();
-        self.tell(Notice::PortLost(self.failures, delay));
+        self.tell(Notice::PortLost { failures: self.failures, delay });
         self.launch_after(now, delay);
     }
 
     pub(super) fn lease_started(&mut self, now: Instant) {
         if self.answered().is_some() {
-            self.order(Action::CancelLease);
+            self.order(Action::CancelLease { timed_out: false });
             return self.quit(false);
         }
         self.lease_until = Some(now + self.settings.lease_timeout);
@@ -93,8 +94,8 @@ impl Reference {
             Some(End { then: AfterExit::Retry, .. }) | None => self.next_backoff(),
         };
         match life.end {
-            None => self.tell(Notice::Died(life.generation, uptime, delay)),
-            Some(end) => self.tell(Notice::Ended(life.generation, end.then, delay)),
+            None => self.tell(Notice::Died { generation: life.generation, uptime, delay }),
+            Some(end) => self.tell(Notice::Ended { generation: life.generation, after_exit: end.then, delay }),
         }
         match life.end.map(|end| end.then) {
             Some(AfterExit::Stop) => return self.quit(false),
@@ -145,7 +146,7 @@ impl Reference {
         life.ready = true;
         life.excused = false;
         life.probe_due_at = now + self.settings.health.interval;
-        self.tell(Notice::Ready(life.generation, now.saturating_duration_since(life.spawned_at)));
+        self.tell(Notice::Ready { generation: life.generation, after: now.saturating_duration_since(life.spawned_at) });
         match self.settings.sync {
             SyncSettings::Never => self.life = Some(life),
             SyncSettings::Once | SyncSettings::Every(_) => self.serve_sync(now, life),
@@ -176,14 +177,14 @@ impl Reference {
             None if self.over => {}
             None => {
                 if self.lease_until.is_some() {
-                    self.order(Action::CancelLease);
+                    self.order(Action::CancelLease { timed_out: false });
                 }
                 self.quit(false);
             }
             Some(Life { end: Some(End { killed: true, by, .. }), .. }) => self.end_by(by, AfterExit::Stop, true),
             Some(Life { end: Some(End { then: AfterExit::Stop, .. }), generation, .. }) => {
                 self.order(Action::Kill(generation));
-                self.tell(Notice::Killing(generation, true));
+                self.tell(Notice::Killing { generation, cause: KillCause::AskedTwice });
                 self.end_by(now + KILL_TIME, AfterExit::Stop, true);
             }
             Some(_) => self.drain(now, signal, AfterExit::Stop),
@@ -197,7 +198,7 @@ impl Reference {
         match self.life {
             None => {
                 if self.lease_until.is_some() {
-                    self.order(Action::CancelLease);
+                    self.order(Action::CancelLease { timed_out: false });
                 }
                 self.order(Action::Reload);
                 self.launch(None);
