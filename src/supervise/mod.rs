@@ -279,7 +279,7 @@ impl Supervisor {
         let is_other = self.reporter.saw_probe(ended, is_healthy, now);
         // A start asks every few milliseconds, and is mostly refused: there only another result is news.
         self.is_status_stale |= is_other || self.machine.condition() == Condition::Running;
-        Event::Probed(ended.generation, outcome)
+        Event::Probed { generation: ended.generation, outcome }
     }
 
     fn synced(&mut self, ended: &Ended, now: Now) -> Event {
@@ -290,7 +290,7 @@ impl Supervisor {
             Verdict::Failed(reason) | Verdict::LocalError(reason) => (reason.clone(), false),
         };
         self.reporter.saw_sync(ended.generation, result, accepted, now);
-        Event::SyncEnded(ended.generation, accepted)
+        Event::SyncEnded { generation: ended.generation, accepted }
     }
 
     /// The earliest moment at which something is due.
@@ -323,7 +323,7 @@ impl Supervisor {
             };
             self.is_status_stale = true;
             // From here on it may be weeks until any of it runs again.
-            if matches!(notice, Notice::Ready(..)) && std::mem::take(&mut self.has_read_config) {
+            if matches!(notice, Notice::Ready { .. }) && std::mem::take(&mut self.has_read_config) {
                 platform::give_back_code();
             }
             for event in self.reporter.tell(notice, &self.machine, now) {

@@ -14,8 +14,7 @@ use super::worker::Worker;
 use super::{ExitCode, Supervisor, Told};
 use crate::config::Config;
 use crate::http::{Method, Request};
-use crate::policy::sync::SYNC_TIMEOUT;
-use crate::policy::{Action, Event, Generation, Owner, StopSignal};
+use crate::policy::{Action, Event, Generation, Notice, Owner, SYNC_TIMEOUT, StopSignal};
 use crate::supervise::launch::environment::Secret;
 
 impl Supervisor {
@@ -26,16 +25,17 @@ impl Supervisor {
             Action::FindOwner(generation) => return Some(self.find_owner(generation)),
             Action::Probe(generation) => return self.begin_probe(generation, now),
             Action::Sync(generation) => return self.begin_sync(generation, now),
-            Action::CancelLease => self.secrets.cancel(now.instant),
+            Action::CancelLease { .. } => self.secrets.cancel(now.instant),
             Action::AskHolders => self.press_holders(|port| port.ask()),
             Action::KillHolders => self.press_holders(|port| port.kill()),
-            Action::CancelProbe => self.cancel_probe(now),
-            Action::CancelSync => self.cancel_sync(now),
-            Action::Drain(generation, signal) => self.drain(generation, signal),
+            Action::CancelProbe { .. } => self.cancel_probe(now),
+            Action::CancelSync { .. } => self.cancel_sync(now),
+            Action::Drain { generation, signal } => self.drain(generation, signal),
             Action::Kill(generation) => self.kill(generation),
             Action::Reload => self.reload(),
+            Action::Tell(Notice::Probed { .. }) => {}
             Action::Tell(notice) => self.told.push(Told::Notice(notice)),
-            Action::Quit(is_stuck) => self.quit(is_stuck),
+            Action::Quit { is_stuck } => self.quit(is_stuck),
         }
         None
     }
@@ -45,7 +45,7 @@ impl Supervisor {
             Ok(None) => {}
             Ok(Some(holders)) => {
                 self.reporter.saw_holders(self.port.names());
-                return Event::PortHeld(generation, holders);
+                return Event::PortHeld { generation, holders };
             }
             // The worker will meet the same error, and may know better than to call it one.
             Err(error) => self.warn("port-check", format!("cannot try port {}: {error}", self.config.address())),
@@ -120,7 +120,7 @@ impl Supervisor {
     }
 
     fn find_owner(&mut self, generation: Generation) -> Event {
-        let Some(worker) = self.worker.as_ref() else { return Event::OwnerFound(generation, Owner::Unknown) };
+        let Some(worker) = self.worker.as_ref() else { return Event::OwnerFound { generation, owner: Owner::Unknown } };
         let owner = match platform::ownership(self.config.address(), worker.pid()) {
             Ok(platform::Ownership::Own) => Owner::Own,
             Ok(platform::Ownership::Stranger(strangers)) => {
@@ -130,7 +130,7 @@ impl Supervisor {
             }
             Ok(platform::Ownership::Unknown) | Err(_) => Owner::Unknown,
         };
-        Event::OwnerFound(generation, owner)
+        Event::OwnerFound { generation, owner }
     }
 
     fn begin_probe(&mut self, generation: Generation, now: Now) -> Option<Event> {

@@ -11,7 +11,7 @@ use platform::{ExitStatus, Pid};
 use super::throttle::FREE_LINES;
 use crate::error::escape;
 use crate::http::SyncAnswer;
-use crate::policy::{AfterExit, Condition, Notice, ROUNDS_MAX};
+use crate::policy::{AfterExit, Condition, KillCause, Notice, ROUNDS_MAX};
 use crate::supervise::report::status::{Exit, Status};
 use crate::time::{millis_and_tenth, secs};
 
@@ -80,18 +80,19 @@ pub(crate) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
             let text = format!("started pid={pid} generation={}", generation.number());
             Line::transition(Info, "started", text).keyed("")
         }
-        Notice::Ready(_, after) => {
+        Notice::Ready { after, .. } => {
             let text = format!("ready after_ms={} pid={pid} answer=\"{}\"", millis_and_tenth(after), seen.probe);
             Line::transition(Info, "ready", text).keyed(seen.probe.clone())
         }
-        Notice::Died(_, _, delay) => died(status, delay),
-        Notice::Ended(_, then, delay) => ended(status, then, delay),
-        Notice::LaunchFailed(failures, delay) => launch_failed(status, failures, delay),
-        Notice::PortConflict(round) => port_conflict(status, round),
+        Notice::Died { delay, .. } => died(status, delay),
+        Notice::Ended { after_exit, delay, .. } => ended(status, after_exit, delay),
+        Notice::LaunchFailed { failures, delay } => launch_failed(status, failures, delay),
+        Notice::PortConflict { round } => port_conflict(status, round),
         Notice::PortAwaited => port_awaited(status),
-        Notice::PortLost(failures, delay) => port_lost(status, failures, delay),
+        Notice::PortLost { failures, delay } => port_lost(status, failures, delay),
         Notice::Impostor(_) => impostor(status),
-        Notice::ProbeFailed(streak, of) => {
+        Notice::Probed { .. } => Line::new(Debug, "probed", "probed".to_owned()),
+        Notice::ProbeFailed { streak, streak_max: of } => {
             let text = format!("health check failed: {} streak={streak} of={of}", seen.probe);
             Line::new(Warn, "probe-failed", text).keyed(seen.probe.clone())
         }
@@ -101,12 +102,15 @@ pub(crate) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
             Line::transition(Error, "startup-timeout", text).keyed(seen.probe.clone())
         }
         Notice::HealthRegained => Line::transition(Info, "healthy", format!("healthy again pid={pid}")).keyed(""),
-        Notice::Draining(_, then, patience) => {
+        Notice::Draining { after_exit: then, patience, .. } => {
             let text = format!("draining pid={pid} for={} then={}", secs(patience), then_word(then));
             Line::transition(Info, "draining", text).keyed(then_word(then))
         }
-        Notice::Killing(_, in_haste) => {
-            let why = if in_haste { "asked twice to stop" } else { "it did not finish in time" };
+        Notice::Killing { cause, .. } => {
+            let why = match cause {
+                KillCause::AskedTwice => "asked twice to stop",
+                KillCause::Late => "it did not finish in time",
+            };
             Line::transition(Warn, "killing", format!("killing the worker's group: {why} pid={pid}")).keyed(why)
         }
         Notice::Stuck(_) => {
@@ -117,7 +121,7 @@ pub(crate) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
         Notice::Synced => {
             Line::transition(Info, "synced", format!("synced answer=\"{}\"", seen.sync)).keyed(seen.sync.clone())
         }
-        Notice::SyncFailed(delay) => {
+        Notice::SyncFailed { delay } => {
             let text = format!("cannot sync: {}; retrying in {}", seen.sync, secs(delay));
             Line::transition(Warn, "sync-failed", text).keyed(seen.sync.clone()).once()
         }

@@ -265,32 +265,33 @@ impl Reporter {
     /// What a notice changes in what is known.
     fn note(&mut self, notice: Notice) {
         match notice {
-            Notice::Started(_) | Notice::Ready(..) => {
+            Notice::Started(_) | Notice::Ready { .. } => {
                 self.status.problem = None;
                 self.status.port_holder = None;
             }
-            Notice::Ended(..) => {
+            Notice::Ended { .. } => {
                 if let Some(exit) = &mut self.status.last_exit {
                     exit.asked_for = true;
                     exit.stderr = None;
                 }
             }
             Notice::Adopted
-            | Notice::Died(..)
-            | Notice::LaunchFailed(..)
-            | Notice::PortConflict(_)
+            | Notice::Died { .. }
+            | Notice::LaunchFailed { .. }
+            | Notice::PortConflict { .. }
             | Notice::PortAwaited
-            | Notice::PortLost(..)
+            | Notice::PortLost { .. }
             | Notice::Impostor(_)
-            | Notice::ProbeFailed(..)
+            | Notice::Probed { .. }
+            | Notice::ProbeFailed { .. }
             | Notice::HealthRegained
             | Notice::Unhealthy(_)
             | Notice::StartupTimedOut(_)
-            | Notice::Draining(..)
-            | Notice::Killing(..)
+            | Notice::Draining { .. }
+            | Notice::Killing { .. }
             | Notice::Stuck(_)
             | Notice::Synced
-            | Notice::SyncFailed(_)
+            | Notice::SyncFailed { .. }
             | Notice::Stopped => {}
         }
     }
@@ -299,28 +300,31 @@ impl Reporter {
         let failing = |failures: u32| if failures == FAILING_AT { vec![HookEvent::RestartFailing] } else { Vec::new() };
         let events = match notice {
             Notice::Started(_) => vec![HookEvent::Started],
-            Notice::Ready(..) if self.worker_trouble => vec![HookEvent::Ready, HookEvent::Recovered],
-            Notice::Ready(..) => vec![HookEvent::Ready],
+            Notice::Ready { .. } if self.worker_trouble => vec![HookEvent::Ready, HookEvent::Recovered],
+            Notice::Ready { .. } => vec![HookEvent::Ready],
             Notice::HealthRegained if self.worker_trouble => vec![HookEvent::Recovered],
-            Notice::Died(..) => [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat(),
-            Notice::Ended(_, AfterExit::Retry, _) => {
+            Notice::Died { .. } => [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat(),
+            Notice::Ended { after_exit: AfterExit::Retry, .. } => {
                 [vec![HookEvent::Exited], failing(self.status.failed_starts)].concat()
             }
-            Notice::Ended(..) => vec![HookEvent::Exited],
-            Notice::LaunchFailed(failures, _) => failing(failures),
-            Notice::PortConflict(1) | Notice::PortAwaited | Notice::Impostor(_) => vec![HookEvent::PortConflict],
-            Notice::PortLost(failures, _) => [vec![HookEvent::PortConflict], failing(failures)].concat(),
+            Notice::Ended { .. } => vec![HookEvent::Exited],
+            Notice::LaunchFailed { failures, .. } => failing(failures),
+            Notice::PortConflict { round: 1 } | Notice::PortAwaited | Notice::Impostor(_) => {
+                vec![HookEvent::PortConflict]
+            }
+            Notice::PortLost { failures, .. } => [vec![HookEvent::PortConflict], failing(failures)].concat(),
             Notice::Unhealthy(_) => vec![HookEvent::Unhealthy],
-            Notice::SyncFailed(_) => vec![HookEvent::SyncFailed],
+            Notice::SyncFailed { .. } => vec![HookEvent::SyncFailed],
             Notice::Synced if self.sync_trouble => vec![HookEvent::Recovered],
             Notice::Stopped => vec![HookEvent::Stopped],
             Notice::Adopted
-            | Notice::PortConflict(_)
-            | Notice::ProbeFailed(..)
+            | Notice::PortConflict { .. }
+            | Notice::Probed { .. }
+            | Notice::ProbeFailed { .. }
             | Notice::HealthRegained
             | Notice::StartupTimedOut(_)
-            | Notice::Draining(..)
-            | Notice::Killing(..)
+            | Notice::Draining { .. }
+            | Notice::Killing { .. }
             | Notice::Stuck(_)
             | Notice::Synced => Vec::new(),
         };
