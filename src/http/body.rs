@@ -3,7 +3,13 @@
 //! Nothing is buffered but what is kept, and every byte is taken once: data in whole pieces, chunk framing byte by
 //! byte. A body can't fail: framing that makes no sense ends it, as its last byte would.
 
-use super::{BODY_BYTES_KEPT_MAX, State};
+/// How much of a body is kept; what comes after it is read and dropped.
+pub const BODY_BYTES_KEPT_MAX: usize = 64 << 10;
+
+/// How much of a body is read at most, its chunk framing included.
+///
+/// Reading beyond what is kept spares the worker a reset connection in its log. A body without end is not worth it.
+pub const BODY_BYTES_READ_MAX: usize = 2 << 20;
 
 /// How the end of a body is found.
 #[derive(Debug)]
@@ -18,7 +24,7 @@ pub(super) enum Framing {
 pub(super) struct Body {
     pub(super) status: u16,
     pub(super) framing: Framing,
-    /// How much of [`super::BODY_BYTES_READ_MAX`] is left.
+    /// How much of [`BODY_BYTES_READ_MAX`] is left.
     pub(super) bytes_left: usize,
 }
 
@@ -31,8 +37,8 @@ impl Body {
         }
     }
 
-    /// Decodes some of `bytes`; says how many were taken, and the next state if this one is over.
-    pub(super) fn take(&mut self, kept: &mut Vec<u8>, bytes: &[u8]) -> (usize, Option<State>) {
+    /// Decodes some of `bytes`; says how many were taken, and whether the body is over.
+    pub(super) fn take(&mut self, kept: &mut Vec<u8>, bytes: &[u8]) -> (usize, bool) {
         let bytes = &bytes[..bytes.len().min(self.bytes_left)];
         let (taken, is_over) = match &mut self.framing {
             Framing::Length { left } => (take_data(left, kept, bytes), *left == 0),
@@ -46,8 +52,7 @@ impl Body {
             },
         };
         self.bytes_left -= taken;
-        let is_over = is_over || self.bytes_left == 0;
-        (taken, is_over.then_some(State::Answered { status: self.status }))
+        (taken, is_over || self.bytes_left == 0)
     }
 }
 

@@ -4,12 +4,68 @@
 //! in a single piece. The status line alone is parsed early: garbage is refused as soon as it can't become HTTP, and a
 //! head beyond its limit still has its status. It refuses to fail for a header; the status has been heard by then.
 
+use std::fmt;
 use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig};
 
-use super::body::{Body, Chunk, Framing, push_digit};
-use super::{BODY_BYTES_READ_MAX, HEAD_BYTES_MAX, HEADERS_MAX, HttpFailure, INTERIM_MAX, State};
+use super::body::{BODY_BYTES_READ_MAX, Body, Chunk, Framing, push_digit};
+
+/// The longest head that is read: status line and headers, with the blank lines before them, of one answer.
+///
+/// A worker whose status line was understood has answered, however much it goes on to say; that the rest isn't read
+/// is our decision and not its failure, so the status counts. Without a final status line the limit is a failure.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How many interim answers (1xx, but not 101) may come before the final one.
+pub const INTERIM_MAX: u8 = 8;
+
+/// How many headers are understood. With more, the length of the body is unknown and none is read.
+pub const HEADERS_MAX: usize = 100;
+
+/// Why there is no status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpFailure {
+    /// The first line can't be a status line of HTTP/1.0 or HTTP/1.1.
+    NotHttp,
+    /// [`HEAD_BYTES_MAX`] bytes held no final status line.
+    HeadTooLong,
+    /// The connection ended before a final head did.
+    ClosedEarly,
+    /// The connection ended before a single byte came.
+    NoAnswer,
+    /// More than [`INTERIM_MAX`] interim answers came.
+    TooManyInterim,
+}
+
+impl fmt::Display for HttpFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHttp => formatter.write_str("answered something that is not HTTP"),
+            Self::HeadTooLong => write!(formatter, "sent {HEAD_BYTES_MAX} bytes without a final status line"),
+            Self::ClosedEarly => formatter.write_str("closed the connection in the middle of its answer"),
+            Self::NoAnswer => formatter.write_str("closed the connection without an answer"),
+            Self::TooManyInterim => write!(formatter, "sent more than {INTERIM_MAX} interim answers"),
+        }
+    }
+}
+
+impl std::error::Error for HttpFailure {}
+
+/// Where an exchange stands.
+#[derive(Debug)]
+pub(super) enum State {
+    Head(Head),
+    Body(Body),
+    Answered { status: u16 },
+    Failed(HttpFailure),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Head(Head::default())
+    }
+}
 
 /// The start of a status line that is checked before its end has arrived: `HTTP/1.1 200` and a few bytes more.
 const STATUS_PREFIX_BYTES: usize = 16;

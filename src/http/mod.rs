@@ -12,30 +12,11 @@
 mod body;
 mod head;
 
-use std::fmt;
+use self::body::Body;
+use self::head::State;
 
-use body::Body;
-use head::Head;
-
-/// The longest head that is read: status line and headers, with the blank lines before them, of one answer.
-///
-/// A worker whose status line was understood has answered, however much it goes on to say; that the rest isn't read
-/// is our decision and not its failure, so the status counts. Without a final status line the limit is a failure.
-pub const HEAD_BYTES_MAX: usize = 16 << 10;
-
-/// How much of a body is kept; what comes after it is read and dropped.
-pub const BODY_BYTES_KEPT_MAX: usize = 64 << 10;
-
-/// How much of a body is read at most, its chunk framing included.
-///
-/// Reading beyond what is kept spares the worker a reset connection in its log. A body without end is not worth it.
-pub const BODY_BYTES_READ_MAX: usize = 2 << 20;
-
-/// How many interim answers (1xx, but not 101) may come before the final one.
-pub const INTERIM_MAX: u8 = 8;
-
-/// How many headers are understood. With more, the length of the body is unknown and none is read.
-pub const HEADERS_MAX: usize = 100;
+pub use self::body::{BODY_BYTES_KEPT_MAX, BODY_BYTES_READ_MAX};
+pub use self::head::{HEAD_BYTES_MAX, HEADERS_MAX, HttpFailure, INTERIM_MAX};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,35 +80,6 @@ pub struct Response<'a> {
     pub body: &'a [u8],
 }
 
-/// Why there is no status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpFailure {
-    /// The first line can't be a status line of HTTP/1.0 or HTTP/1.1.
-    NotHttp,
-    /// [`HEAD_BYTES_MAX`] bytes held no final status line.
-    HeadTooLong,
-    /// The connection ended before a final head did.
-    ClosedEarly,
-    /// The connection ended before a single byte came.
-    NoAnswer,
-    /// More than [`INTERIM_MAX`] interim answers came.
-    TooManyInterim,
-}
-
-impl fmt::Display for HttpFailure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotHttp => formatter.write_str("answered something that is not HTTP"),
-            Self::HeadTooLong => write!(formatter, "sent {HEAD_BYTES_MAX} bytes without a final status line"),
-            Self::ClosedEarly => formatter.write_str("closed the connection in the middle of its answer"),
-            Self::NoAnswer => formatter.write_str("closed the connection without an answer"),
-            Self::TooManyInterim => write!(formatter, "sent more than {INTERIM_MAX} interim answers"),
-        }
-    }
-}
-
-impl std::error::Error for HttpFailure {}
-
 /// What the answer to a sync says in its body, as far as it is a JSON object that says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncAnswer {
@@ -156,20 +108,6 @@ pub struct Exchange {
     state: State,
 }
 
-#[derive(Debug)]
-enum State {
-    Head(Head),
-    Body(Body),
-    Answered { status: u16 },
-    Failed(HttpFailure),
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::Head(Head::default())
-    }
-}
-
 impl Exchange {
     /// An exchange that has received nothing.
     pub fn new() -> Self {
@@ -188,7 +126,10 @@ impl Exchange {
         while !rest.is_empty() {
             let (taken, next) = match &mut self.state {
                 State::Head(head) => head.take(&mut self.kept, rest),
-                State::Body(body) => body.take(&mut self.kept, rest),
+                State::Body(body) => {
+                    let (taken, is_over) = body.take(&mut self.kept, rest);
+                    (taken, is_over.then_some(State::Answered { status: body.status }))
+                }
                 State::Answered { .. } | State::Failed(_) => break,
             };
             debug_assert!(taken > 0 || next.is_some(), "each turn consumes something");
