@@ -31,7 +31,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         Invocation::Run { config, dry_run: true, .. } => dry_run::examine(&config, &mut stdout),
         Invocation::Run { config, dry_run: false, verbose } => {
             own_log::init(verbose);
-            supervise::run(&config)
+            supervise::start::run(&config)
         }
         Invocation::Status { config, json } => {
             let style = Style::of(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());

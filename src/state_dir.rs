@@ -269,6 +269,8 @@ const RECORD_BYTES: usize = 128;
 pub struct WorkerRecord {
     path: PathBuf,
     file: Option<File>,
+    /// Whom the record on disk names, as far as it was read or written.
+    pid: Option<Pid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -278,9 +280,14 @@ struct Recorded {
 }
 
 impl WorkerRecord {
-    /// Touches nothing yet.
-    pub fn new(dir: &StateDir) -> WorkerRecord {
-        WorkerRecord { path: dir.worker_path(), file: None }
+    /// Touches nothing yet. `pid`: the worker that the record names already.
+    pub fn new(dir: &StateDir, pid: Option<Pid>) -> WorkerRecord {
+        WorkerRecord { path: dir.worker_path(), file: None, pid }
+    }
+
+    /// Whom the record names.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
     }
 
     /// Records the live worker, in place of the last one.
@@ -289,7 +296,9 @@ impl WorkerRecord {
     /// What open, write or rename report: the old record is then as it was.
     pub fn write(&mut self, worker: &Identity) -> io::Result<()> {
         let recorded = Recorded { pid: worker.pid.as_raw(), started: worker.started.as_str().to_owned() };
-        self.put(&serde_json::to_string(&recorded)?)
+        self.put(&serde_json::to_string(&recorded)?)?;
+        self.pid = Some(worker.pid);
+        Ok(())
     }
 
     /// Records that no worker lives.
@@ -298,12 +307,14 @@ impl WorkerRecord {
     /// What write or unlink report; a missing record is no error.
     pub fn clear(&mut self) -> io::Result<()> {
         if self.file.is_some() {
-            return self.put("null");
+            self.put("null")?;
+        } else if let Err(error) = fs::remove_file(&self.path)
+            && !is_missing(&error)
+        {
+            return Err(error);
         }
-        match fs::remove_file(&self.path) {
-            Err(error) if !is_missing(&error) => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        self.pid = None;
+        Ok(())
     }
 
     fn put(&mut self, text: &str) -> io::Result<()> {

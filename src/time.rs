@@ -1,7 +1,36 @@
-//! Spans of time for people. Integers throughout: the formatting of floating point would be a part of this program's
-//! size that one sees.
+//! The one look at the clocks, and spans of time for people. Integers throughout: the formatting of floating point would
+//! be a part of this program's size that one sees.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// One moment, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For deadlines.
+    pub instant: Instant,
+    /// For people, in milliseconds since 1970; 0 for a clock before that.
+    pub wall_ms: u64,
+}
+
+impl Now {
+    /// Reads the clocks.
+    pub fn read() -> Self {
+        let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+        Self { instant: Instant::now(), wall_ms }
+    }
+
+    /// What the wall clock shows at an instant, if nobody sets it.
+    pub fn wall_ms_of(self, instant: Instant) -> u64 {
+        let ahead = instant.saturating_duration_since(self.instant);
+        let behind = self.instant.saturating_duration_since(instant);
+        self.wall_ms.saturating_add(millis(ahead)).saturating_sub(millis(behind))
+    }
+}
+
+/// Whole milliseconds, as far as they fit.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// A duration for people: `250 ms`, `1.5 s`, `30 s`.
 pub fn secs(duration: Duration) -> String {

@@ -338,7 +338,7 @@ fn every_link_between_pages_leads_somewhere() {
 
 #[test]
 fn every_event_is_on_the_page_and_no_other() {
-    let hooks = source("src/supervise/helpers/hooks.rs");
+    let hooks = source("src/supervise/report/happening.rs");
     let names = hooks.split_once("fn name(self)").and_then(|(_, rest)| rest.split_once("\n    }\n")).expect("names").0;
     let events: BTreeSet<String> = all_between(names, "=> \"", "\"").into_iter().map(str::to_owned).collect();
     assert!(events.len() >= 9, "{events:?}");

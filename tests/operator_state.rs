@@ -105,7 +105,7 @@ fn a_worker_record_says_who_the_worker_is() {
     let dir = Dir::new();
     let state = open(&dir);
     assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
-    let mut record = WorkerRecord::new(&state);
+    let mut record = WorkerRecord::new(&state, None);
     record.clear().expect("nothing to clear is no error");
     record.write(&own_identity()).expect("written");
     assert_eq!(mode(&state.worker_path()), 0o600);
@@ -119,7 +119,7 @@ fn a_worker_record_says_who_the_worker_is() {
 fn a_worker_record_is_written_over_the_last_one_and_anew_where_that_is_gone() {
     let dir = Dir::new();
     let state = open(&dir);
-    let mut record = WorkerRecord::new(&state);
+    let mut record = WorkerRecord::new(&state, None);
     record.write(&own_identity()).expect("written");
     let inode = || fs::metadata(state.worker_path()).expect("a record").ino();
     let first = inode();

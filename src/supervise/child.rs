@@ -5,16 +5,16 @@ use platform::{ExitStatus, Peeked, Pid, Reaped, SendSignal};
 /// Reaps a child if it has exited, after killing what it left in its group: until the leader is reaped, the group's id
 /// cannot be anybody else's. `None`: the child runs, or cannot be reaped yet. `Some(None)`: it is gone and somebody
 /// else has its status.
-pub(crate) fn reap(pid: Pid) -> Option<Option<ExitStatus>> {
+pub(crate) fn reap(pid: Pid) -> Option<ExitStatus> {
     match platform::peek(pid) {
         Ok(Peeked::Exited) => {}
-        Ok(Peeked::NotAChild) => return Some(None),
+        Ok(Peeked::NotAChild) => return Some(ExitStatus::Unknown),
         Ok(Peeked::NotYet) | Err(_) => return None,
     }
     kill_group(pid);
     match platform::reap(pid) {
-        Ok(Reaped::Exit(status)) => Some(Some(status)),
-        Ok(Reaped::NotAChild) => Some(None),
+        Ok(Reaped::Exit(status)) => Some(status),
+        Ok(Reaped::NotAChild) => Some(ExitStatus::Unknown),
         Ok(Reaped::NotYet) | Err(_) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! One HTTP exchange at a time with the worker, over a non-blocking connection of its own.
 //!
-//! Knows no deadline: the policy says when an exchange has taken too long, and [`Exchanger::cancel`] closes it.
+//! Knows no deadline: the policy says when an exchange has taken too long, and [`Client::cancel`] closes it.
 //! Allocates when it is made and when an answer outgrows its buffer, not per exchange.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -37,7 +37,7 @@ pub(crate) struct Ended {
 }
 
 /// Sends one kind of request, again and again.
-pub(crate) struct Exchanger {
+pub(crate) struct Client {
     source: Source,
     address: SocketAddr,
     request: Request,
@@ -55,7 +55,7 @@ struct Active {
     sent: usize,
 }
 
-impl Exchanger {
+impl Client {
     /// An exchanger at rest.
     pub(crate) fn new(source: Source, address: SocketAddr, request: Request, wants_body: bool) -> Self {
         Self { source, address, request, wants_body, response: http::Exchange::new(), active: None }
@@ -75,11 +75,9 @@ impl Exchanger {
         Some(Ended { generation, verdict, latency: Duration::ZERO })
     }
 
-    /// Forgets the exchange that is under way. Some: there was one, of this generation, and it had lasted so long. Its
-    /// connection closes.
-    pub(crate) fn cancel(&mut self, now: Instant) -> Option<(Generation, Duration)> {
-        let Active { generation, began_at, .. } = self.active.take()?;
-        Some((generation, now.saturating_duration_since(began_at)))
+    /// Forgets the exchange that is under way, if there is one. Its connection closes.
+    pub(crate) fn cancel(&mut self) {
+        self.active = None;
     }
 
     /// Goes on with the exchange as far as it goes without waiting. Some: it has ended.

@@ -25,26 +25,17 @@ pub(super) struct PortWatch {
     asked: Vec<Pinned>,
     found: Vec<Pinned>,
     names: Option<String>,
-    /// For the next look.
-    trial: Option<PortTrial>,
 }
 
 impl PortWatch {
-    /// Makes the socket that the next look at this address needs, if there is a descriptor for it.
-    pub(super) fn prepare(&mut self, address: SocketAddr) {
-        if self.trial.is_none() {
-            self.trial = PortTrial::of(address).ok();
-        }
-    }
-
     /// Whether somebody holds the port; `None` if it is free. Looks for the holders only if it is held and those who
-    /// were asked to go are gone.
+    /// were asked to go are gone. `trial`: a socket made ahead, which is used if it is for this address.
     ///
     /// # Errors
     /// The port cannot be tried: the address is not this machine's, or the port needs a privilege. The worker will meet
     /// the same error and say so; that is not this function's to judge.
-    pub(super) fn check(&mut self, address: SocketAddr) -> io::Result<Option<Holders>> {
-        let trial = self.trial.take().filter(|trial| trial.addr() == address);
+    pub(super) fn check(&mut self, address: SocketAddr, trial: Option<PortTrial>) -> io::Result<Option<Holders>> {
+        let trial = trial.filter(|trial| trial.addr() == address);
         if self.address != Some(address) {
             // Whoever held another address is in nobody's way any more.
             *self = Self { address: Some(address), ..Self::default() };
@@ -162,7 +153,7 @@ mod tests {
         let before = "127.0.0.1:1".parse().ok();
         let mut port = PortWatch { address: before, asked: vec![pinned], ..PortWatch::default() };
         let ours = TcpListener::bind("127.0.0.1:0").unwrap();
-        let found = port.check(ours.local_addr().unwrap()).unwrap();
+        let found = port.check(ours.local_addr().unwrap(), None).unwrap();
         elsewhere.kill().unwrap();
         elsewhere.wait().unwrap();
         assert_ne!(found, Some(Holders::Asked));

@@ -3,47 +3,45 @@
 //! Readiness is only a hint: every source is asked until it has nothing more to say, and a source that was replaced in
 //! the same turn finds a needless hint harmless.
 
-use mio::{Events, Token};
-use platform::Signal;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use log::warn;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Registry, Token};
+use platform::{Signal, SignalQueue, Signals};
 
 use crate::policy::StopSignal;
+
+/// How many signals one turn reads. Equal ones merge in the queue, so that more come in a storm only; they are read in
+/// the next turn, and the rest of this one is not put off.
+const SIGNALS_MAX: usize = 64;
 
 /// Something that can wake the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The queue of signals.
     Signals,
-    /// The bell of the live worker.
-    ExitWatch,
+    /// The exit watch of the live worker.
+    Exit,
     /// The connection of the probe.
     Probe,
     /// The connection of the sync.
     Sync,
-    /// A pipe of some helper process; all of them are looked at then.
+    /// A pipe of some helper process; all of them are looked at in each turn.
     Helper,
 }
 
 impl Source {
     /// The token to register the source with.
     pub(crate) fn token(self) -> Token {
-        Token(match self {
-            Self::Signals => 0,
-            Self::ExitWatch => 1,
-            Self::Probe => 2,
-            Self::Sync => 3,
-            Self::Helper => 4,
-        })
+        Token(self as usize)
     }
 
     /// The source that was registered with the token.
-    pub(crate) fn of(token: Token) -> Self {
-        match token.0 {
-            0 => Self::Signals,
-            1 => Self::ExitWatch,
-            2 => Self::Probe,
-            3 => Self::Sync,
-            _ => Self::Helper,
-        }
+    fn of(token: Token) -> Self {
+        let known = [Self::Signals, Self::Exit, Self::Probe, Self::Sync];
+        known.into_iter().find(|source| source.token() == token).unwrap_or(Self::Helper)
     }
 }
 
@@ -51,26 +49,67 @@ impl Source {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ready {
     pub(crate) signals: bool,
-    pub(crate) worker: bool,
-    pub(crate) helpers: bool,
+    pub(crate) exit: bool,
     pub(crate) probe: bool,
     pub(crate) sync: bool,
 }
 
 impl Ready {
-    /// Those of the events, and the signals in any case if some were left.
-    pub(crate) fn of(events: &Events, has_more_signals: bool) -> Self {
-        let mut ready = Self { signals: has_more_signals, ..Self::default() };
+    /// Those of the events.
+    pub(crate) fn of(events: &Events) -> Self {
+        let mut ready = Self::default();
         for event in events {
             match Source::of(event.token()) {
                 Source::Signals => ready.signals = true,
-                Source::ExitWatch => ready.worker = true,
-                Source::Helper => ready.helpers = true,
+                Source::Exit => ready.exit = true,
                 Source::Probe => ready.probe = true,
                 Source::Sync => ready.sync = true,
+                Source::Helper => {}
             }
         }
         ready
+    }
+}
+
+/// The queue of signals, read a bounded part at a time.
+pub(crate) struct SignalReader {
+    signals: Signals,
+    /// Whether some were left for the next turn.
+    has_more: bool,
+}
+
+impl SignalReader {
+    /// Takes over the signals that the supervisor listens to.
+    ///
+    /// # Errors
+    /// What opening and registering the queue report.
+    pub(crate) fn open(registry: &Registry) -> io::Result<Self> {
+        let signals = Signals::open()?;
+        registry.register(&mut SourceFd(&signals.as_raw_fd()), Source::Signals.token(), Interest::READABLE)?;
+        Ok(Self { signals, has_more: false })
+    }
+
+    /// Whether to read on without waiting.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Reads what has come.
+    pub(crate) fn read(&mut self) -> TakenSignals {
+        let mut taken = TakenSignals::default();
+        self.has_more = false;
+        for _ in 0..SIGNALS_MAX {
+            match self.signals.next() {
+                Ok(Some(signal)) => taken.add(signal),
+                Ok(None) => return taken,
+                Err(error) => {
+                    warn!("cannot read signals: {error}");
+                    return taken;
+                }
+            }
+        }
+        self.has_more = true;
+        taken
     }
 }
 
@@ -83,7 +122,7 @@ pub(crate) struct TakenSignals {
 }
 
 impl TakenSignals {
-    pub(crate) fn add(&mut self, signal: Signal) {
+    fn add(&mut self, signal: Signal) {
         let stop = match signal {
             Signal::Child => return self.child = true,
             Signal::Usr1 => return self.restart = true,
@@ -92,17 +131,5 @@ impl TakenSignals {
             Signal::Hup => StopSignal::Hup,
         };
         self.stop.get_or_insert(stop);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_source_survives_the_way_to_a_token_and_back() {
-        for source in [Source::Signals, Source::ExitWatch, Source::Probe, Source::Sync, Source::Helper] {
-            assert_eq!(Source::of(source.token()), source);
-        }
     }
 }

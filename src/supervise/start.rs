@@ -2,30 +2,28 @@
 //!
 //! Whatever can fail here fails before anything is killed or spawned, with an exit code that says whose fault it is.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
-use platform::{Signal, SignalQueue, Signals};
+use mio::{Events, Poll};
 
+use super::Supervisor;
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
+use super::launch::Launcher;
 use super::logs::Logs;
-use super::perform::exchangers;
+use super::perform::clients;
 use super::port::PortWatch;
 use super::report::Reporter;
-use super::sources::Source;
+use super::sources::SignalReader;
 use super::worker::Worker;
-use super::{Supervisor, read_clock};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::policy::{KILL_TIME, Machine};
 use crate::state_dir::{Lock, StateDir, WorkerRecord};
+use crate::time::Now;
 
 /// Between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -48,14 +46,11 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     }
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
     let mut poll = Poll::new().map_err(cannot("create the event queue"))?;
-    let mut signals = Signals::open().map_err(cannot("receive signals"))?;
-    poll.registry()
-        .register(&mut SourceFd(&signals.as_raw_fd()), Source::Signals.token(), Interest::READABLE)
-        .map_err(cannot("watch for signals"))?;
-    let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot("open /dev/null"))?;
+    let mut signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
+    let launcher = Launcher::new().map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
-    let code = supervisor(config, poll, signals, null, state_dir)?.supervise();
+    let code = supervisor(config, poll, signals, launcher, &state_dir).supervise();
     drop(lock);
     code
 }
@@ -65,7 +60,7 @@ fn wait_for_lock(
     config: &Config,
     state_dir: &StateDir,
     poll: &mut Poll,
-    signals: &mut Signals,
+    signals: &mut SignalReader,
 ) -> Result<Option<Lock>, Error> {
     // An old supervisor may be stopping: it ends within its drain and kill time.
     let give_up_at = Instant::now() + config.drain_timeout + KILL_TIME;
@@ -95,11 +90,8 @@ fn wait_for_lock(
             }
             Ok(()) | Err(_) => {}
         }
-        while let Ok(Some(signal)) = signals.next() {
-            match signal {
-                Signal::Term | Signal::Int | Signal::Hup => return Ok(None),
-                Signal::Usr1 | Signal::Child => {}
-            }
+        if signals.read().stop.is_some() {
+            return Ok(None);
         }
     }
 }
@@ -107,12 +99,12 @@ fn wait_for_lock(
 fn supervisor(
     config: Config,
     poll: Poll,
-    signals: Signals,
-    null: File,
-    state_dir: StateDir,
-) -> Result<Supervisor, Error> {
-    let now = read_clock();
-    let adopted = adopt(&state_dir, &poll, now.instant);
+    signals: SignalReader,
+    launcher: Launcher,
+    state_dir: &StateDir,
+) -> Supervisor {
+    let now = Now::read();
+    let adopted = adopt(state_dir, &poll, now.instant);
     let mut reporter = Reporter::new(&config, state_dir.path().to_owned(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
@@ -125,14 +117,13 @@ fn supervisor(
     if let Some(worker) = &adopted {
         reporter.saw_adopted(worker.pid());
     }
-    let (machine, actions) = Machine::new(config.settings(), now.instant, adopted.is_some());
-    let (probe, sync) = exchangers(&config);
+    let (machine, orders) = Machine::new(config.settings(), now.instant, adopted.is_some());
+    let (probe, sync) = clients(&config);
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
-        prepared: None,
-        outputs: None,
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
+        record: WorkerRecord::new(state_dir, adopted.as_ref().map(Worker::pid)),
         poll,
         signals,
         machine,
@@ -140,25 +131,13 @@ fn supervisor(
         probe,
         sync,
         port: PortWatch::default(),
-        record: WorkerRecord::new(&state_dir),
+        launcher,
         reporter,
-        null,
-        has_few_descriptors: platform::open_files_limit().is_ok_and(|limit| limit < super::DESCRIPTORS_ENOUGH),
-        inherited: std::env::vars_os().collect(),
-        told: Vec::new(),
-        replies: std::collections::VecDeque::new(),
-        leasing: None,
-        has_more_signals: false,
-        is_sweep_due: false,
-        is_record_stale: false,
-        is_status_stale: true,
-        is_status_put_off: false,
-        has_read_config: true,
         end: None,
         config,
     };
-    supervisor.begin(actions, now);
-    Ok(supervisor)
+    supervisor.carry_out(now, orders);
+    supervisor
 }
 
 /// The recorded worker of an earlier supervisor, if it still runs. A record that names anybody else harms nobody.

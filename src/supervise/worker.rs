@@ -40,6 +40,8 @@ pub(super) struct Worker {
     bell: Option<ExitWatch>,
     /// Set once an exit was announced that could not be reaped yet.
     retry: Option<Retry>,
+    /// Whether to look in the next turn, even if nothing announces an exit.
+    is_look_due: bool,
 }
 
 enum Origin {
@@ -49,7 +51,7 @@ enum Origin {
     Adopted(Pinned),
     /// Spawned by this supervisor, and reaped, with this status; of its group somebody was still there. Its pid may be
     /// anybody's now: no signal is sent any more.
-    Reaped(Option<ExitStatus>),
+    Reaped(ExitStatus),
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +67,7 @@ pub(crate) struct Departure {
     pub(super) generation: Generation,
     pub(super) pid: Pid,
     /// `None`: it was not this supervisor's child, or somebody else reaped it.
-    pub(super) status: Option<ExitStatus>,
+    pub(super) status: ExitStatus,
     /// From its spawn until its exit was seen, if this supervisor spawned it.
     pub(super) lived: Option<Duration>,
 }
@@ -83,7 +85,15 @@ impl Worker {
             Ok(bell) => (Some(bell), None),
             Err(error) => (None, Some(error)),
         };
-        let worker = Self { generation, pid, spawned_at: Some(now), origin: Origin::Child, bell, retry: None };
+        let worker = Self {
+            generation,
+            pid,
+            spawned_at: Some(now),
+            origin: Origin::Child,
+            bell,
+            retry: None,
+            is_look_due: false,
+        };
         (worker.listening(now), error)
     }
 
@@ -96,7 +106,9 @@ impl Worker {
         }
         let bell = watch_exit(registry, recorded.pid).ok();
         let (generation, pid, origin) = (Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned));
-        Ok(Some(Self { generation, pid, spawned_at: None, origin, bell, retry: None }.listening(now)))
+        Ok(Some(
+            Self { generation, pid, spawned_at: None, origin, bell, retry: None, is_look_due: false }.listening(now),
+        ))
     }
 
     /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
@@ -127,6 +139,16 @@ impl Worker {
         self.generation
     }
 
+    /// Looks in the next turn, whatever wakes the loop then: at each health tick, should an exit never be announced.
+    pub(super) fn look_soon(&mut self) {
+        self.is_look_due = true;
+    }
+
+    /// Whether to look now, even if nothing announces an exit.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        std::mem::take(&mut self.is_look_due) || self.retry.is_some_and(|retry| now >= retry.at)
+    }
+
     /// When to look again without being woken.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.retry.map(|retry| retry.at)
@@ -140,7 +162,7 @@ impl Worker {
             Origin::Adopted(pinned) if pinned.is_alive() => None,
             Origin::Adopted(_) => {
                 kill_leaderless_group(self.pid);
-                Some(None)
+                Some(ExitStatus::Unknown)
             }
             Origin::Reaped(status) => Some(*status),
         };
@@ -161,7 +183,7 @@ impl Worker {
 
     /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
     /// kernel gets to it: until then the next worker would find the port held, and its holder be taken for a stranger.
-    fn has_left(&mut self, now: Instant, status: Option<ExitStatus>) -> bool {
+    fn has_left(&mut self, now: Instant, status: ExitStatus) -> bool {
         match self.origin {
             Origin::Adopted(_) => true,
             Origin::Child | Origin::Reaped(_) if platform::group_is_gone(self.pid) => true,
@@ -230,7 +252,7 @@ fn kill_leaderless_group(leader: Pid) {
 
 fn watch_exit(registry: &Registry, pid: Pid) -> io::Result<ExitWatch> {
     let bell = ExitWatch::register(pid)?;
-    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::ExitWatch.token(), Interest::READABLE)?;
+    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Exit.token(), Interest::READABLE)?;
     Ok(bell)
 }
 
@@ -246,7 +268,7 @@ mod tests {
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
         let origin = Origin::Adopted(Pinned::open(pid).unwrap().unwrap());
         let (generation, spawned_at) = (Generation::ADOPTED, None);
-        let mut worker = Worker { generation, pid, spawned_at, origin, bell: None, retry: None };
+        let mut worker = Worker { generation, pid, spawned_at, origin, bell: None, retry: None, is_look_due: false };
         let now = Instant::now();
         assert_eq!(worker.look(now), None);
         let next = worker.deadline();
@@ -261,8 +283,9 @@ mod tests {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
-        let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(None), Instant::now());
-        let mut worker = Worker { generation, pid, spawned_at: Some(start), origin, bell: None, retry: None };
+        let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(ExitStatus::Unknown), Instant::now());
+        let mut worker =
+            Worker { generation, pid, spawned_at: Some(start), origin, bell: None, retry: None, is_look_due: false };
         worker.schedule_retry(start);
         let mut departed_at = None;
         while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))

@@ -60,6 +60,21 @@ pub enum ExitStatus {
         /// Whether it left a core dump.
         core: bool,
     },
+    /// It is gone, and somebody else has reaped it.
+    Unknown,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            ExitStatus::Code(code) => write!(f, "exit code {code}"),
+            ExitStatus::Signal { number, core } => {
+                let dumped = if core { ", core dumped" } else { "" };
+                write!(f, "signal {number} ({}{dumped})", signal_name(number))
+            }
+            ExitStatus::Unknown => f.write_str("gone, its status unknown"),
+        }
+    }
 }
 
 /// The answer of [`reap`].

@@ -13,7 +13,7 @@ use platform::ExitStatus;
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use crate::config::Config;
-use crate::supervise::report::messages::reason_of_exit;
+use crate::supervise::report::happening::{Happening, HookEvent};
 use crate::supervise::sources::Source;
 use crate::time::secs;
 
@@ -29,58 +29,13 @@ const HOOKS_MAX: usize = 16;
 /// What an argument holds in place of the event's name.
 const PLACEHOLDER: &str = "{event}";
 
-/// Something that a hook is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HookEvent {
-    /// A worker was started.
-    Started,
-    /// It gave its first healthy answer.
-    Ready,
-    /// It is gone.
-    Exited,
-    /// It failed too many health checks.
-    Unhealthy,
-    /// Starts have failed several times in a row.
-    RestartFailing,
-    /// Somebody else listens on the port.
-    PortConflict,
-    /// A registration failed.
-    SyncFailed,
-    /// What was wrong is right again.
-    Recovered,
-    /// The supervisor ends.
-    Stopped,
-}
-
-/// How many there are.
-const EVENTS: usize = HookEvent::Stopped as usize + 1;
-
-impl HookEvent {
-    /// The name that hooks see.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Ready => "ready",
-            Self::Exited => "exited",
-            Self::Unhealthy => "unhealthy",
-            Self::RestartFailing => "restart-failing",
-            Self::PortConflict => "port-conflict",
-            Self::SyncFailed => "sync-failed",
-            Self::Recovered => "recovered",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
 /// The hooks that run, and when each event started one last.
 pub(crate) struct Hooks {
     command: Vec<String>,
     /// Relative programs start from here: the config file's directory.
     dir: PathBuf,
     running: Vec<Hook>,
-    fired_at: [Option<Instant>; EVENTS],
-    /// The trouble that was warned about last and still holds.
-    warned: Option<String>,
+    fired_at: [Option<Instant>; HookEvent::COUNT],
     zombies: Zombies,
 }
 
@@ -97,8 +52,7 @@ impl Hooks {
             command: config.on_event.clone(),
             dir: base_dir(config),
             running: Vec::new(),
-            fired_at: [None; EVENTS],
-            warned: None,
+            fired_at: [None; HookEvent::COUNT],
             zombies: Zombies::default(),
         }
     }
@@ -107,7 +61,6 @@ impl Hooks {
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.command.clone_from(&config.on_event);
         self.dir = base_dir(config);
-        self.warned = None;
     }
 
     /// Whether any hook is configured: if not, no details are needed.
@@ -116,7 +69,14 @@ impl Hooks {
     }
 
     /// Starts the hook for an event, unless one was started for it a moment ago. `details` is one JSON document.
-    pub(crate) fn fire(&mut self, event: HookEvent, details: &str, registry: &Registry, now: Instant) {
+    pub(crate) fn fire(
+        &mut self,
+        event: HookEvent,
+        details: &str,
+        registry: &Registry,
+        now: Instant,
+        news: &mut Vec<Happening>,
+    ) {
         if !self.is_used() {
             return;
         }
@@ -126,25 +86,25 @@ impl Hooks {
             return;
         }
         *fired_at = Some(now);
-        match self.start(event, details, registry, now) {
+        match self.start(event, details, registry, now, news) {
             Ok(hook) => self.running.push(hook),
-            Err(reason) => self.warn(event, reason),
+            Err(reason) => news.push(Happening::HookFailed { event, reason }),
         }
     }
 
     /// Looks at the hooks that run, and ends those that have run too long.
-    pub(crate) fn proceed(&mut self, now: Instant) {
+    pub(crate) fn proceed(&mut self, now: Instant, news: &mut Vec<Happening>) {
         self.zombies.sweep();
         for mut hook in std::mem::take(&mut self.running) {
+            let event = hook.event;
             if let Some(done) = hook.helper.proceed() {
-                if done.status == Some(ExitStatus::Code(0)) {
-                    self.warned = None;
-                } else {
-                    self.warn(hook.event, reason_of_exit(done.status));
-                }
+                news.push(match done.status {
+                    ExitStatus::Code(0) => Happening::HookDone,
+                    status => Happening::HookFailed { event, reason: status.to_string() },
+                });
             } else if now >= hook.kill_at {
                 self.zombies.kill_and_keep(&mut hook.helper);
-                self.warn(hook.event, format!("it ran longer than {}", secs(HOOK_TIME)));
+                news.push(Happening::HookFailed { event, reason: format!("it ran longer than {}", secs(HOOK_TIME)) });
             } else {
                 self.running.push(hook);
             }
@@ -167,8 +127,15 @@ impl Hooks {
         }
     }
 
-    fn start(&mut self, event: HookEvent, details: &str, registry: &Registry, now: Instant) -> Result<Hook, String> {
-        self.proceed(now);
+    fn start(
+        &mut self,
+        event: HookEvent,
+        details: &str,
+        registry: &Registry,
+        now: Instant,
+        news: &mut Vec<Happening>,
+    ) -> Result<Hook, String> {
+        self.proceed(now, news);
         self.zombies.ensure_room()?;
         if self.running.len() >= HOOKS_MAX {
             return Err(format!("{HOOKS_MAX} hooks are running already"));
@@ -183,21 +150,6 @@ impl Hooks {
         };
         let helper = Helper::spawn(task, registry, Source::Helper.token()).map_err(|error| error.to_string())?;
         Ok(Hook { event, helper, kill_at: now + HOOK_TIME })
-    }
-
-    fn warn(&mut self, event: HookEvent, reason: String) {
-        if self.is_news(&reason) {
-            log::warn!("cannot complete the hook for {}: {reason}; going on without it", event.name());
-        }
-    }
-
-    /// Whether this is another trouble than the one that was warned about last, or the first since a hook went well.
-    fn is_news(&mut self, reason: &str) -> bool {
-        if self.warned.as_deref() == Some(reason) {
-            return false;
-        }
-        self.warned = Some(reason.to_owned());
-        true
     }
 }
 
@@ -214,7 +166,7 @@ mod tests {
     use platform::Pid;
     use std::ffi::OsStr;
 
-    const EVERY_EVENT: [HookEvent; EVENTS] = [
+    const EVERY_EVENT: [HookEvent; HookEvent::COUNT] = [
         HookEvent::Started,
         HookEvent::Ready,
         HookEvent::Exited,
@@ -242,9 +194,13 @@ mod tests {
 
     fn finish(bench: &mut Bench, hooks: &mut Hooks, now: Instant) {
         bench.turn_until("the end of the hooks", || {
-            hooks.proceed(now);
+            hooks.proceed(now, &mut Vec::new());
             hooks.running.is_empty().then_some(())
         });
+    }
+
+    fn failed(event: HookEvent, reason: &str) -> Happening {
+        Happening::HookFailed { event, reason: reason.to_owned() }
     }
 
     fn runs(bench: &Bench) -> Vec<String> {
@@ -256,7 +212,7 @@ mod tests {
     fn without_a_command_nothing_runs() {
         let (bench, now) = (Bench::new("h-none"), Instant::now());
         let mut hooks = hooks(&bench, &[]);
-        hooks.fire(HookEvent::Started, "{}", bench.registry(), now);
+        hooks.fire(HookEvent::Started, "{}", bench.registry(), now, &mut Vec::new());
         assert_eq!((hooks.running.len(), hooks.deadline(), hooks.is_used()), (0, None, false));
     }
 
@@ -264,7 +220,7 @@ mod tests {
     fn a_hook_gets_the_event_as_argument_and_the_details_on_its_input() {
         let (mut bench, now) = (Bench::new("h-details"), Instant::now());
         let mut hooks = scripted(&bench, "cat >$1");
-        hooks.fire(HookEvent::RestartFailing, "{\"pid\":7}", bench.registry(), now);
+        hooks.fire(HookEvent::RestartFailing, "{\"pid\":7}", bench.registry(), now, &mut Vec::new());
         assert_eq!(hooks.deadline(), Some(now + HOOK_TIME));
         finish(&mut bench, &mut hooks, now);
         assert_eq!(bench.file("restart-failing"), "{\"pid\":7}\n");
@@ -277,7 +233,7 @@ mod tests {
         let mut hooks = scripted(&bench, "echo $1 >>runs");
         for event in EVERY_EVENT {
             for _ in 0..2 {
-                hooks.fire(event, "{}", bench.registry(), now);
+                hooks.fire(event, "{}", bench.registry(), now, &mut Vec::new());
             }
             finish(&mut bench, &mut hooks, now);
         }
@@ -290,7 +246,7 @@ mod tests {
         let mut hooks = scripted(&bench, "echo $1 >>runs");
         for milliseconds in [0, 0, 1, 9_998, 1, 5_000, 4_999, 1] {
             now += Duration::from_millis(milliseconds);
-            hooks.fire(HookEvent::Exited, "{}", bench.registry(), now);
+            hooks.fire(HookEvent::Exited, "{}", bench.registry(), now, &mut Vec::new());
             finish(&mut bench, &mut hooks, now);
         }
         assert_eq!(runs(&bench), ["exited", "exited", "exited"]);
@@ -301,26 +257,27 @@ mod tests {
         let (mut bench, now) = (Bench::new("h-deaf"), Instant::now());
         let command = shell(&bench, "hook", "sleep 60");
         let mut hooks = hooks(&bench, &command);
-        hooks.fire(HookEvent::Ready, &format!("\"{}\"", "x".repeat(1_000_000)), bench.registry(), now);
-        hooks.proceed(now);
+        hooks.fire(HookEvent::Ready, &format!("\"{}\"", "x".repeat(1_000_000)), bench.registry(), now, &mut Vec::new());
+        hooks.proceed(now, &mut Vec::new());
         assert_eq!(hooks.running.len(), 1);
         let pid = bench.pid("hook.pid");
         hooks.kill_all();
-        bench.wait_for_reap(pid, || hooks.proceed(now));
+        bench.wait_for_reap(pid, || hooks.proceed(now, &mut Vec::new()));
     }
 
     #[test]
     fn a_hook_that_hangs_is_ended_with_its_children() {
         let (mut bench, now) = (Bench::new("h-hang"), Instant::now());
         let mut hooks = scripted(&bench, "sleep 60 & echo $! >child; echo $$ >pid; sleep 60");
-        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now, &mut Vec::new());
         let (pid, child): (Pid, Pid) = (bench.pid("pid"), bench.pid("child"));
-        hooks.proceed(now + HOOK_TIME - Duration::from_millis(1));
+        hooks.proceed(now + HOOK_TIME - Duration::from_millis(1), &mut Vec::new());
         assert_eq!(hooks.running.len(), 1);
-        hooks.proceed(now + HOOK_TIME);
+        let mut news = Vec::new();
+        hooks.proceed(now + HOOK_TIME, &mut news);
         assert_eq!((hooks.running.len(), hooks.deadline()), (0, None));
-        assert_eq!(hooks.warned.as_deref(), Some("it ran longer than 10 s"));
-        bench.wait_for_reap(pid, || hooks.proceed(now));
+        assert_eq!(news, [failed(HookEvent::Ready, "it ran longer than 10 s")]);
+        bench.wait_for_reap(pid, || hooks.proceed(now, &mut Vec::new()));
         bench.wait_for_end(child);
     }
 
@@ -328,11 +285,11 @@ mod tests {
     fn the_end_of_the_supervisor_ends_all_hooks_but_the_last() {
         let (mut bench, now) = (Bench::new("h-end"), Instant::now());
         let mut hooks = scripted(&bench, "echo $$ >$1; [ $1 = stopped ] || sleep 60; cat >details");
-        hooks.fire(HookEvent::Exited, "{}", bench.registry(), now);
+        hooks.fire(HookEvent::Exited, "{}", bench.registry(), now, &mut Vec::new());
         let exited = bench.pid("exited");
-        hooks.fire(HookEvent::Stopped, "{\"last\":true}", bench.registry(), now);
+        hooks.fire(HookEvent::Stopped, "{\"last\":true}", bench.registry(), now, &mut Vec::new());
         hooks.kill_all();
-        bench.wait_for_reap(exited, || hooks.proceed(now));
+        bench.wait_for_reap(exited, || hooks.proceed(now, &mut Vec::new()));
         assert_eq!(bench.file("details"), "{\"last\":true}\n");
         let stopped = bench.pid("stopped");
         bench.wait_for_reap(stopped, || {
@@ -346,39 +303,42 @@ mod tests {
         let (mut bench, mut now) = (Bench::new("h-many"), Instant::now());
         let mut hooks = scripted(&bench, "echo $$ >>pids; sleep 60");
         // Two rounds of nine events within the time of a hook: they would be 18.
+        let mut news = Vec::new();
         for _ in 0..2 {
             for event in EVERY_EVENT {
-                hooks.fire(event, "{}", bench.registry(), now);
+                hooks.fire(event, "{}", bench.registry(), now, &mut news);
             }
-            hooks.fired_at = [None; EVENTS];
+            hooks.fired_at = [None; HookEvent::COUNT];
             now += Duration::from_secs(1);
         }
         assert_eq!(hooks.running.len(), HOOKS_MAX);
-        assert_eq!(hooks.warned.as_deref(), Some("16 hooks are running already"));
+        let too_many = |event| failed(event, "16 hooks are running already");
+        assert_eq!(news, [HookEvent::Recovered, HookEvent::Stopped].map(too_many));
         let path = bench.dir.join("pids");
         let pids = bench.turn_until("all pids", || {
             let text = std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))?;
             let pids: Vec<Pid> = text.lines().map(|line| Pid::new(line.parse().unwrap()).unwrap()).collect();
             (pids.len() == HOOKS_MAX).then_some(pids)
         });
-        hooks.proceed(now + HOOK_TIME);
+        hooks.proceed(now + HOOK_TIME, &mut Vec::new());
         for pid in pids {
-            bench.wait_for_reap(pid, || hooks.proceed(now));
+            bench.wait_for_reap(pid, || hooks.proceed(now, &mut Vec::new()));
         }
     }
 
     #[test]
-    fn a_hook_that_can_not_be_started_is_news_once_until_one_goes_well() {
-        let (mut bench, mut now) = (Bench::new("h-news"), Instant::now());
+    fn a_hook_that_can_not_be_started_is_told_and_so_is_one_that_goes_well() {
+        let (mut bench, mut now, mut news) = (Bench::new("h-news"), Instant::now(), Vec::new());
         let mut hooks = hooks(&bench, &["no-such-hook".to_owned()]);
-        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
-        let reason = hooks.warned.clone().unwrap();
-        assert!(reason.contains("no-such-hook"), "{reason}");
-        assert!(!hooks.is_news(&reason));
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now, &mut news);
+        assert!(matches!(&news[..], [Happening::HookFailed { reason, .. }] if reason.contains("no-such-hook")));
         now += EVENT_PAUSE;
         hooks.command = vec!["/bin/echo".to_owned()];
-        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now);
-        finish(&mut bench, &mut hooks, now);
-        assert!(hooks.is_news(&reason));
+        hooks.fire(HookEvent::Ready, "{}", bench.registry(), now, &mut news);
+        bench.turn_until("the end of the hook", || {
+            hooks.proceed(now, &mut news);
+            hooks.running.is_empty().then_some(())
+        });
+        assert_eq!(news[1..], [Happening::HookDone]);
     }
 }

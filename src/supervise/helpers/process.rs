@@ -81,8 +81,8 @@ pub(crate) fn own_env() -> Vec<CString> {
 
 /// A helper that is gone.
 pub(crate) struct Done {
-    /// How it ended; `None`: somebody else reaped it.
-    pub(crate) status: Option<ExitStatus>,
+    /// How it ended.
+    pub(crate) status: ExitStatus,
     /// What it printed; empty if that was too much.
     pub(crate) output: Vec<u8>,
     /// It printed more than the bound, and was killed for it.
@@ -385,7 +385,7 @@ mod tests {
         let helper = spawn(&bench, &words(&["echo", "a", "b"]), None, Some(100));
         let pid = helper.pid.unwrap();
         let done = finish(&mut bench, helper);
-        assert_eq!((done.status, done.overflowed), (Some(ExitStatus::Code(0)), false));
+        assert_eq!((done.status, done.overflowed), (ExitStatus::Code(0), false));
         assert_eq!(done.output, b"a b\n");
         assert_eq!(platform::peek(pid).unwrap(), platform::Peeked::NotAChild);
     }
@@ -396,7 +396,7 @@ mod tests {
         let sent: Vec<u8> = (0..1_000_000_u32).map(|index| (index % 251) as u8).collect();
         let helper = spawn(&bench, &words(&["/bin/cat"]), Some(sent.clone()), Some(sent.len()));
         let done = finish(&mut bench, helper);
-        assert_eq!(done.status, Some(ExitStatus::Code(0)));
+        assert_eq!(done.status, ExitStatus::Code(0));
         assert!(done.output == sent);
     }
 
@@ -406,14 +406,14 @@ mod tests {
         let mut helper = spawn(&bench, &words(&["/bin/sleep", "60"]), Some(vec![b'x'; 1_000_000]), None);
         assert!(helper.proceed().is_none());
         helper.kill();
-        assert!(matches!(finish(&mut bench, helper).status, Some(ExitStatus::Signal { number: 9, .. })));
+        assert!(matches!(finish(&mut bench, helper).status, ExitStatus::Signal { number: 9, .. }));
     }
 
     #[test]
     fn a_helper_that_closes_its_input_is_no_error() {
         let mut bench = Bench::new("closed");
         let helper = spawn(&bench, &shell(&bench, "a", "exec <&-; exit 3"), Some(vec![b'x'; 1_000_000]), None);
-        assert_eq!(finish(&mut bench, helper).status, Some(ExitStatus::Code(3)));
+        assert_eq!(finish(&mut bench, helper).status, ExitStatus::Code(3));
     }
 
     #[test]

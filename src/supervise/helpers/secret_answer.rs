@@ -12,7 +12,6 @@ use serde::Deserialize;
 use super::process::Done;
 use crate::error::escape;
 use crate::supervise::launch::environment::Secret;
-use crate::supervise::report::messages::reason_of_exit;
 
 /// The longest value.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -35,8 +34,8 @@ pub(crate) fn value(done: Done) -> Result<Secret, String> {
     if let Some(Envelope { success: false, error, .. }) = &envelope {
         return Err(failure_in_envelope(error));
     }
-    if done.status != Some(ExitStatus::Code(0)) {
-        return Err(format!("the tool failed: {}", reason_of_exit(done.status)));
+    if done.status != ExitStatus::Code(0) {
+        return Err(format!("the tool failed: {}", done.status));
     }
     checked(match envelope {
         Some(envelope) => envelope.into_value().ok_or("the tool's answer has no data.value that is a string")?,
@@ -109,10 +108,10 @@ mod tests {
     use super::*;
 
     fn printed(output: &[u8]) -> Result<Vec<u8>, String> {
-        ended(Some(ExitStatus::Code(0)), output)
+        ended(ExitStatus::Code(0), output)
     }
 
-    fn ended(status: Option<ExitStatus>, output: &[u8]) -> Result<Vec<u8>, String> {
+    fn ended(status: ExitStatus, output: &[u8]) -> Result<Vec<u8>, String> {
         value(Done { status, output: output.to_vec(), overflowed: false }).map(|secret| secret.expose().to_vec())
     }
 
@@ -155,7 +154,7 @@ mod tests {
         assert_eq!(printed(&longest).as_ref(), Ok(&longest));
         assert_eq!(printed(&[&longest[..], b"\r\n"].concat()), Ok(longest.clone()));
         assert!(printed(&[&longest[..], b"x"].concat()).unwrap_err().contains("64 KiB"));
-        let overflow = Done { status: Some(ExitStatus::Code(0)), output: Vec::new(), overflowed: true };
+        let overflow = Done { status: ExitStatus::Code(0), output: Vec::new(), overflowed: true };
         assert!(value(overflow).unwrap_err().contains("64 KiB"));
     }
 
@@ -163,7 +162,7 @@ mod tests {
     fn a_tool_that_fails_has_no_value_whatever_it_printed() {
         let killed = ExitStatus::Signal { number: 9, core: false };
         for (status, word) in
-            [(Some(ExitStatus::Code(1)), "exit code 1"), (Some(killed), "SIGKILL"), (None, "status unknown")]
+            [(ExitStatus::Code(1), "exit code 1"), (killed, "SIGKILL"), (ExitStatus::Unknown, "status unknown")]
         {
             for output in [&b"canary\n"[..], b"{\"success\":true,\"data\":{\"value\":\"canary\"}}"] {
                 let reason = ended(status, output).unwrap_err();
@@ -193,7 +192,7 @@ mod tests {
     fn a_failure_in_an_envelope_is_one_whatever_the_exit_code() {
         let output = "{\"success\": false, \"error\": \"no such\\n\\u001b[31msecret\", \"exit_code\": 3}\n";
         for code in [0, 3] {
-            let reason = ended(Some(ExitStatus::Code(code)), output.as_bytes()).unwrap_err();
+            let reason = ended(ExitStatus::Code(code), output.as_bytes()).unwrap_err();
             assert_eq!(reason, "the tool says \"no such\\n\\x1b[31msecret\"");
         }
         for output in

@@ -10,14 +10,15 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use log::Level;
 use mio::Registry;
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use super::secret_answer as answer;
 use crate::config::{Config, SecretEntry};
 use crate::error::escape;
+use crate::policy::Generation;
 use crate::supervise::launch::environment::Secret;
+use crate::supervise::report::happening::Happening;
 use crate::supervise::sources::Source;
 use crate::time::secs;
 
@@ -48,9 +49,6 @@ pub(crate) enum Provision {
     Failed(String),
 }
 
-/// What to log.
-type News = Vec<(Level, String)>;
-
 /// All secrets of a config: their values as far as they are known, and the leases under way.
 pub(crate) struct Secrets {
     entries: Vec<Entry>,
@@ -68,8 +66,6 @@ struct Entry {
     known: Option<Known>,
     /// Why the last lease failed; `None` if it did not.
     failure: Option<LeaseFailure>,
-    /// The warning that was given last and still holds.
-    warned: Option<String>,
 }
 
 struct Known {
@@ -94,10 +90,11 @@ struct LeaseFailure {
 
 /// Leases that were started together.
 struct Attempt {
+    /// The launch that they are for.
+    generation: Generation,
     leases: Vec<Lease>,
     /// Whether the loop knows that they are over, or gave the order that ended them.
     is_told: bool,
-    started_at: Instant,
     look_at: Instant,
 }
 
@@ -148,42 +145,36 @@ impl Secrets {
                 |old: &Entry| old.wanted.variable == entry.wanted.variable && old.wanted.name == entry.wanted.name;
             if let Some(index) = old.iter().position(is_same) {
                 let old = old.swap_remove(index);
-                (entry.known, entry.warned) = (old.known, old.warned);
+                entry.known = old.known;
             }
         }
     }
 
     /// What there is for a launch. Starts the tools that are needed, unless leases have just ended for this launch:
-    /// those are settled, for better or worse.
-    pub(crate) fn provide(&mut self, registry: &Registry, now: Instant) -> Provision {
-        let (provision, news) = self.provide_with_news(registry, now);
-        for (level, text) in news {
-            log::log!(level, "{text}");
-        }
-        provision
-    }
-
-    fn provide_with_news(&mut self, registry: &Registry, now: Instant) -> (Provision, News) {
-        if self.attempt.is_none() {
-            self.attempt = self.start(registry, now);
-        }
-        match self.attempt.take() {
+    /// those are taken over, for better or worse.
+    pub(crate) fn provide(
+        &mut self,
+        registry: &Registry,
+        generation: Generation,
+        now: Instant,
+        news: &mut Vec<Happening>,
+    ) -> Provision {
+        match self.attempt.take().or_else(|| self.start(registry, generation, now)) {
             Some(attempt) if !attempt.is_over() => {
                 self.attempt = Some(attempt);
-                (Provision::Pending, News::new())
+                return Provision::Pending;
             }
-            Some(attempt) => {
-                let news = self.settle(attempt, now);
-                (self.provision(), news)
-            }
-            None => (self.provision(), News::new()),
+            Some(attempt) => self.take_over(attempt, now, news),
+            None => {}
         }
+        self.provision()
     }
 
-    /// Looks at the tools that run. True exactly once per attempt, when its leases are over by themselves.
-    pub(crate) fn proceed(&mut self, now: Instant) -> bool {
+    /// Looks at the tools that run. Some exactly once per attempt, when its leases are over by themselves: the launch
+    /// that they were for.
+    pub(crate) fn proceed(&mut self, now: Instant) -> Option<Generation> {
         self.zombies.sweep();
-        let Some(attempt) = &mut self.attempt else { return false };
+        let attempt = self.attempt.as_mut()?;
         attempt.look_at = now + LOOK_PAUSE;
         for lease in &mut attempt.leases {
             if let Stage::Running(helper) = &mut lease.stage
@@ -192,7 +183,8 @@ impl Secrets {
                 lease.stage = Stage::Over(answer::value(done));
             }
         }
-        attempt.is_over() && !std::mem::replace(&mut attempt.is_told, true)
+        let is_news = attempt.is_over() && !std::mem::replace(&mut attempt.is_told, true);
+        is_news.then_some(attempt.generation)
     }
 
     /// When to call [`Secrets::proceed`] without being woken: only while tools run.
@@ -200,14 +192,12 @@ impl Secrets {
         self.attempt.as_ref().filter(|attempt| !attempt.is_over()).map(|attempt| attempt.look_at)
     }
 
-    /// Ends the leases under way, as a rule because they have taken too long. The next launch settles what came of
-    /// them.
-    pub(crate) fn cancel(&mut self, now: Instant) {
+    /// Ends the leases under way. The next launch takes over what came of them.
+    pub(crate) fn cancel(&mut self, now: Instant, timed_out: bool) {
         self.proceed(now);
         let Some(attempt) = &mut self.attempt else { return };
         attempt.is_told = true;
-        let is_late = now.saturating_duration_since(attempt.started_at) >= self.timeout;
-        let reason = if is_late { format!("timed out after {}", secs(self.timeout)) } else { "cancelled".into() };
+        let reason = if timed_out { format!("timed out after {}", secs(self.timeout)) } else { "cancelled".into() };
         for lease in &mut attempt.leases {
             if let Stage::Running(helper) = &mut lease.stage {
                 self.zombies.kill_and_keep(helper);
@@ -236,7 +226,7 @@ impl Secrets {
     }
 
     /// Starts a tool for each secret that is due; `None` if none is.
-    fn start(&mut self, registry: &Registry, now: Instant) -> Option<Attempt> {
+    fn start(&mut self, registry: &Registry, generation: Generation, now: Instant) -> Option<Attempt> {
         let due: Vec<usize> = (0..self.entries.len()).filter(|index| self.is_due(&self.entries[*index], now)).collect();
         if due.is_empty() {
             return None;
@@ -248,7 +238,7 @@ impl Secrets {
             Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(reason)), Stage::Running) }
         };
         let leases = due.into_iter().map(lease).collect();
-        Some(Attempt { leases, is_told: false, started_at: now, look_at: now + LOOK_PAUSE })
+        Some(Attempt { leases, generation, is_told: false, look_at: now + LOOK_PAUSE })
     }
 
     fn is_due(&self, entry: &Entry, now: Instant) -> bool {
@@ -274,15 +264,13 @@ impl Secrets {
     }
 
     /// Takes over what came of an attempt.
-    fn settle(&mut self, attempt: Attempt, now: Instant) -> News {
-        let mut news = News::new();
+    fn take_over(&mut self, attempt: Attempt, now: Instant, news: &mut Vec<Happening>) {
         for Lease { entry, stage } in attempt.leases {
-            // An attempt is settled when it is over, so there is no other stage; dropping one would end its tool.
+            // An attempt is taken over when it is over, so there is no other stage; dropping one would end its tool.
             if let Stage::Over(result) = stage {
-                news.extend(self.entries[entry].settle(result, now));
+                news.extend(self.entries[entry].take_over(result, now));
             }
         }
-        news
     }
 
     fn provision(&self) -> Provision {
@@ -297,7 +285,7 @@ impl Secrets {
 
 impl Entry {
     fn unknown(wanted: SecretEntry) -> Self {
-        Self { wanted, known: None, failure: None, warned: None }
+        Self { wanted, known: None, failure: None }
     }
 
     fn variable(&self) -> &str {
@@ -309,32 +297,20 @@ impl Entry {
         self.wanted.required && self.known.is_none()
     }
 
-    fn settle(&mut self, result: Result<Secret, String>, now: Instant) -> Option<(Level, String)> {
+    /// What is to be told of it. A failure that stops the launch is told by that.
+    fn take_over(&mut self, result: Result<Secret, String>, now: Instant) -> Option<Happening> {
+        let (variable, was_told) = (self.variable().to_owned(), self.failure.is_some() && !self.is_wanting());
         match result {
             Ok(secret) => {
                 self.known = Some(Known { secret, leased_at: now, leased_at_wall: SystemTime::now() });
                 self.failure = None;
-                self.warned.take().map(|_| (Level::Info, format!("secret {} can be leased again", self.shown())))
+                was_told.then_some(Happening::LeasedAgain { variable })
             }
             Err(reason) => {
-                let warning = self.warning(&reason);
-                self.failure = Some(LeaseFailure { reason, at: now });
-                let is_news = warning.is_some() && self.warned != warning;
-                self.warned.clone_from(&warning);
-                warning.filter(|_| is_news).map(|warning| (Level::Warn, warning))
+                self.failure = Some(LeaseFailure { reason: reason.clone(), at: now });
+                let has_last_value = self.known.is_some();
+                (!self.is_wanting()).then_some(Happening::LeaseFailed { variable, reason, has_last_value })
             }
-        }
-    }
-
-    /// `None` if the failure stops the launch, which says so itself.
-    fn warning(&self, reason: &str) -> Option<String> {
-        let shown = self.shown();
-        if self.known.is_some() {
-            Some(format!("cannot refresh secret {shown}: {reason}; using its last value"))
-        } else if !self.wanted.required {
-            Some(format!("cannot lease secret {shown}: {reason}; starting without it"))
-        } else {
-            None
         }
     }
 
@@ -366,6 +342,9 @@ fn failure(wanting: &[&Entry]) -> String {
 mod tests {
     use super::super::process::testing::{Bench, shell};
     use super::*;
+    use crate::supervise::report::messages::{Known, Message};
+    use crate::supervise::report::status::Status;
+    use crate::supervise::report::throttle::{Permit, Throttle};
     use platform::Pid;
     use std::ffi::OsStr;
 
@@ -388,26 +367,26 @@ mod tests {
         bench: Bench,
         secrets: Secrets,
         now: Instant,
-        said: News,
+        news: Vec<Happening>,
+        throttle: Throttle,
     }
 
     impl Fixture {
         fn new(test: &str, script: &str, secrets: &[(&str, &str)], rest: &str) -> Self {
             let bench = Bench::new(test);
             let secrets = Secrets::new(&config(&bench, script, secrets, rest));
-            Self { bench, secrets, now: Instant::now(), said: News::new() }
+            Self { bench, secrets, now: Instant::now(), news: Vec::new(), throttle: Throttle::default() }
         }
 
         /// One turn's `provide`.
         fn ask(&mut self) -> Provision {
-            let (provision, news) = self.secrets.provide_with_news(self.bench.registry(), self.now);
-            self.said.extend(news);
-            provision
+            let Self { bench, secrets, now, news, .. } = self;
+            secrets.provide(bench.registry(), Generation::FIRST, *now, news)
         }
 
         fn finish(&mut self) {
             let Self { bench, secrets, now, .. } = self;
-            bench.turn_until("the end of the leases", || secrets.proceed(*now).then_some(()));
+            bench.turn_until("the end of the leases", || secrets.proceed(*now));
         }
 
         /// A launch that waits for its leases, if it has to.
@@ -432,8 +411,14 @@ mod tests {
             std::fs::write(self.bench.dir.join(name), content).unwrap();
         }
 
+        /// The lines that a log would have, without those that it holds back.
         fn said(&mut self) -> Vec<String> {
-            self.said.drain(..).map(|(_, text)| text).collect()
+            let (mut known, now) = (Known::new(Status::default()), self.now);
+            let messages = self.news.drain(..).filter_map(|happening| known.tell(happening, 0));
+            let permit = |message: &Message| {
+                self.throttle.permit(now, (message.kind, &message.subject), &message.key, message.free) != Permit::Hold
+            };
+            messages.filter(permit).map(|message| message.text).collect()
         }
     }
 
@@ -452,7 +437,7 @@ mod tests {
         let mut fixture = Fixture::new("s-none", "exit 1", &[], "");
         assert_eq!(fixture.ask(), ready(&[]));
         assert_eq!(fixture.secrets.deadline(), None);
-        assert!(!fixture.secrets.proceed(fixture.now));
+        assert!(fixture.secrets.proceed(fixture.now).is_none());
     }
 
     #[test]
@@ -462,7 +447,7 @@ mod tests {
         assert_eq!(fixture.ask(), Provision::Pending);
         assert!(fixture.secrets.deadline().is_some());
         fixture.finish();
-        assert!(!fixture.secrets.proceed(fixture.now), "the end was told twice");
+        assert!(fixture.secrets.proceed(fixture.now).is_none(), "the end was told twice");
         assert_eq!(fixture.ask(), ready(&[("A", "value of one"), ("B", "value of two")]));
         assert_eq!(fixture.secrets.deadline(), None);
         assert_eq!(fixture.said(), Vec::<String>::new());
@@ -595,7 +580,7 @@ mod tests {
             reason.starts_with("cannot lease required secrets: A, B (cannot find program \"no-such-tool\""),
             "{reason}"
         );
-        assert!(!fixture.secrets.proceed(fixture.now));
+        assert!(fixture.secrets.proceed(fixture.now).is_none());
     }
 
     #[test]
@@ -618,14 +603,14 @@ mod tests {
         assert_eq!(fixture.ask(), Provision::Pending, "it waits for all of them");
 
         fixture.now += Duration::from_secs(10);
-        fixture.secrets.cancel(fixture.now);
-        assert!(!fixture.secrets.proceed(fixture.now), "whoever cancels needs no telling");
+        fixture.secrets.cancel(fixture.now, true);
+        assert!(fixture.secrets.proceed(fixture.now).is_none(), "whoever cancels needs no telling");
         let failed = "cannot lease required secrets: A (timed out after 10 s)".to_owned();
         assert_eq!(fixture.ask(), Provision::Failed(failed));
         assert_eq!(fixture.said(), ["cannot lease secret B: timed out after 10 s; starting without it"]);
         assert!(fixture.secrets.entries[2].known.is_some(), "the quick one's value is kept");
         for pid in &pids[..2] {
-            fixture.bench.wait_for_reap(*pid, || assert!(!fixture.secrets.proceed(fixture.now)));
+            fixture.bench.wait_for_reap(*pid, || assert!(fixture.secrets.proceed(fixture.now).is_none()));
         }
         for pid in &pids[2..] {
             fixture.bench.wait_for_end(*pid);
@@ -640,7 +625,7 @@ mod tests {
         let pid = fixture.bench.pid("tool.pid");
         fixture.secrets.abort();
         assert_eq!(fixture.secrets.deadline(), None);
-        fixture.bench.wait_for_reap(pid, || assert!(!fixture.secrets.proceed(fixture.now)));
+        fixture.bench.wait_for_reap(pid, || assert!(fixture.secrets.proceed(fixture.now).is_none()));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! A launch: the worker's environment, its program, its log files, its spawn.
+//! What a launch needs, made ahead as far as it can be: the worker's environment, its program, its log files, and a
+//! socket to try the port with; and the spawn.
 //!
-//! An edit takes effect at the next launch, and a mended fault is found mended: what was prepared for the last worker
-//! serves the next one only while nothing that it was made from has changed. An error is one line that says what to
-//! mend. Spawning needs no descriptor that is not open already: logs that can't be opened fall back to /dev/null, which
-//! is held open for that.
+//! An edit takes effect at the next launch, and a mended fault is found mended: what was made ahead is used only while
+//! it still holds, which is asked once, and else made anew. An error is one line that says what to mend. Spawning needs
+//! no descriptor that is not open already: logs that can't be opened fall back to /dev/null, which is held open.
 
 mod dotenv;
 pub mod environment;
@@ -18,16 +18,32 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use platform::Pid;
+use platform::{Pid, PortTrial};
 
-use self::environment::{self as env, Environment, Secret};
+use self::environment::{Environment, Secret};
+use self::program::{ensure_worker_dir, resolve};
 use crate::config::Config;
 
 /// A file that has rested so long had no edit that a clock too coarse could hide from its [`Stamp`].
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What is ready to be spawned.
-pub(crate) struct Prepared {
+/// From so many descriptors on there are some to spare: the loop has 14 at rest, and two or three for each helper.
+const DESCRIPTORS_ENOUGH: u64 = 128;
+
+/// Launches workers, and holds what was made ahead for the next one.
+pub(crate) struct Launcher {
+    /// The environment that this process was started with.
+    inherited: Vec<(OsString, OsString)>,
+    /// /dev/null, held open so that a launch finds it even when descriptors have run out.
+    null: File,
+    /// Whether this process has descriptors to keep for later: where they are few, a probe or the status file may need
+    /// them sooner.
+    has_descriptors_to_spare: bool,
+    ahead: Option<Ahead>,
+}
+
+/// What the last worker was spawned from, and what was made since for the next one.
+struct Ahead {
     program: CString,
     args: Vec<CString>,
     env: Vec<CString>,
@@ -36,12 +52,14 @@ pub(crate) struct Prepared {
     /// The env file that `env` was made from; `None`: there is one, and it cannot be told apart from its next edit.
     env_file: Option<Stamp>,
     /// Sentences for the log.
-    pub(crate) warnings: Vec<String>,
+    warnings: Vec<String>,
+    outputs: Option<Outputs>,
+    trial: Option<PortTrial>,
 }
 
 /// The log files that a worker gets as its standard output and error. Each worker gets files that no other had: what it
 /// does to their flags stays its own.
-pub(crate) struct Outputs {
+struct Outputs {
     stdout: Option<File>,
     /// `None`: the same.
     stderr: Option<Option<File>>,
@@ -50,7 +68,7 @@ pub(crate) struct Outputs {
 }
 
 /// A worker that was spawned.
-pub(crate) struct Launched {
+pub(crate) struct Spawned {
     pub(crate) pid: Pid,
     /// Sentences for the log.
     pub(crate) warnings: Vec<String>,
@@ -66,16 +84,122 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl Prepared {
-    /// Whether preparing anew would come to the same. Not asked is whether the program is still there: spawning tells.
-    pub(crate) fn still_holds(&self, config: &Config, secrets: &[(String, Secret)]) -> bool {
-        self.secrets == secrets && self.env_file.is_some() && self.env_file == stamp(config)
+impl Launcher {
+    /// A launcher that has made nothing ahead yet.
+    ///
+    /// # Errors
+    /// /dev/null can't be opened.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            inherited: std::env::vars_os().collect(),
+            null: File::options().read(true).write(true).open("/dev/null")?,
+            has_descriptors_to_spare: platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH),
+            ahead: None,
+        })
+    }
+
+    /// The socket for the look at the port, if one was made.
+    pub(crate) fn take_trial(&mut self) -> Option<PortTrial> {
+        self.ahead.as_mut()?.trial.take()
+    }
+
+    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. `wall_ms` is the wall
+    /// clock, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the env file, the directory or the program, or what could not be run.
+    pub(crate) fn spawn(
+        &mut self,
+        config: &Config,
+        secrets: Vec<(String, Secret)>,
+        wall_ms: u64,
+    ) -> Result<Spawned, String> {
+        if let Some(mut ahead) = self.ahead.take().filter(|ahead| ahead.still_holds(config, &secrets))
+            && let Ok(spawned) = ahead.spawn(config, &self.null)
+        {
+            self.ahead = Some(ahead);
+            return Ok(spawned);
+        }
+        let mut ahead = Ahead::prepare(config, &self.inherited, secrets, wall_ms)?;
+        let spawned = ahead.spawn(config, &self.null)?;
+        self.ahead = Some(ahead);
+        Ok(spawned)
+    }
+
+    /// While the worker is well, makes what the next launch would have to make first.
+    pub(crate) fn make_ahead(&mut self, config: &Config) {
+        let Some(ahead) = self.ahead.as_mut().filter(|_| self.has_descriptors_to_spare) else { return };
+        if ahead.trial.is_none() {
+            ahead.trial = PortTrial::of(config.address()).ok();
+        }
+        if ahead.outputs.is_none() {
+            // Those that can't be opened are tried again at the launch, which says so.
+            ahead.outputs = Some(Outputs::open(config)).filter(|outputs| outputs.warnings.is_empty());
+        }
+    }
+
+    /// Makes everything anew at the next launch.
+    pub(crate) fn forget(&mut self) {
+        self.ahead = None;
+    }
+}
+
+impl Ahead {
+    /// Builds the environment and finds the program.
+    fn prepare(
+        config: &Config,
+        inherited: &[(OsString, OsString)],
+        secrets: Vec<(String, Secret)>,
+        wall_ms: u64,
+    ) -> Result<Self, String> {
+        // Before it is read: an edit in between makes the next launch read it again.
+        let env_file = settled_stamp(config, wall_ms);
+        let named = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
+        let (environment, warnings) =
+            Environment::build(inherited.iter().cloned(), config, named).map_err(|error| error.to_string())?;
+        let env = environment.to_exec().map_err(|error| error.to_string())?;
+        ensure_worker_dir(&config.worker_dir).map_err(|error| error.to_string())?;
+        let program = resolve(&config.command[0], environment.value("PATH"), &config.worker_dir)
+            .map_err(|error| error.to_string())?;
+        let program = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+        let args = config.command.iter().map(|arg| CString::new(arg.as_str()));
+        let args = args.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        Ok(Self { program, args, env, secrets, env_file, warnings, outputs: None, trial: None })
+    }
+
+    /// Whether making it anew would come to the same. Not asked is whether the program is still there: spawning tells.
+    fn still_holds(&self, config: &Config, secrets: &[(String, Secret)]) -> bool {
+        self.secrets == secrets
+            && self.env_file.is_some()
+            && self.env_file == stamp(config)
+            && self.outputs.as_ref().is_none_or(|outputs| outputs.lie_at(config))
+    }
+
+    /// Spawns the worker with its standard output and error appended to its logs.
+    fn spawn(&mut self, config: &Config, null: &File) -> Result<Spawned, String> {
+        let outputs = self.outputs.take().unwrap_or_else(|| Outputs::open(config));
+        let command = platform::Command {
+            program: &self.program,
+            args: &self.args,
+            env: &self.env,
+            dir: &config.worker_dir,
+            stdin: null.as_fd(),
+            stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
+            stderr: outputs.stderr().unwrap_or(null).as_fd(),
+        };
+        let spawned = platform::spawn(&command);
+        // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives
+        // that back to us: all that we do next would then be time that the worker waits for.
+        std::thread::yield_now();
+        let pid = spawned.map_err(|error| error.to_string())?;
+        let warnings = self.warnings.iter().cloned().chain(outputs.warnings).collect();
+        Ok(Spawned { pid, warnings })
     }
 }
 
 impl Outputs {
     /// Opens both. What can't be opened is said, and will be /dev/null.
-    pub(crate) fn open(config: &Config) -> Self {
+    fn open(config: &Config) -> Self {
         let mut warnings = Vec::new();
         let stdout = open_log(&config.log_stdout, &mut warnings);
         let is_one = config.log_stderr == config.log_stdout;
@@ -83,18 +207,13 @@ impl Outputs {
         Self { stdout, stderr, warnings }
     }
 
-    /// Opens both for the next worker. `None`: that one had better try again.
-    pub(crate) fn open_ahead(config: &Config) -> Option<Self> {
-        Some(Self::open(config)).filter(|opened| opened.warnings.is_empty())
-    }
-
     /// Whether the log paths still lead to these files.
-    pub(crate) fn still_hold(&self, config: &Config) -> bool {
-        is_at(self.stdout.as_ref(), &config.log_stdout) && is_at(self.stderr().as_ref(), &config.log_stderr)
+    fn lie_at(&self, config: &Config) -> bool {
+        is_at(self.stdout.as_ref(), &config.log_stdout) && is_at(self.stderr(), &config.log_stderr)
     }
 
-    fn stderr(&self) -> &Option<File> {
-        self.stderr.as_ref().unwrap_or(&self.stdout)
+    fn stderr(&self) -> Option<&File> {
+        self.stderr.as_ref().unwrap_or(&self.stdout).as_ref()
     }
 }
 
@@ -123,56 +242,6 @@ fn settled_stamp(config: &Config, wall_ms: u64) -> Option<Stamp> {
     let changed_at = UNIX_EPOCH + Duration::from_secs(u64::try_from(stamp.changed.0).ok()?);
     let now = UNIX_EPOCH + Duration::from_millis(wall_ms);
     now.duration_since(changed_at).is_ok_and(|age| age >= SETTLED).then_some(stamp)
-}
-
-/// Builds the environment and finds the program. `wall_ms` is the wall clock, in milliseconds since 1970.
-///
-/// # Errors
-/// One line that says what is wrong with the env file, the directory or the program.
-pub(crate) fn prepare(
-    config: &Config,
-    inherited: &[(OsString, OsString)],
-    secrets: Vec<(String, Secret)>,
-    wall_ms: u64,
-) -> Result<Prepared, String> {
-    // Before it is read: an edit in between makes the next launch read it again.
-    let env_file = settled_stamp(config, wall_ms);
-    let named = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
-    let (environment, warnings) =
-        Environment::build(inherited.iter().cloned(), config, named).map_err(|error| error.to_string())?;
-    let env = environment.to_exec().map_err(|error| error.to_string())?;
-    env::ensure_worker_dir(&config.worker_dir).map_err(|error| error.to_string())?;
-    let program = env::resolve(&config.command[0], environment.value("PATH"), &config.worker_dir)
-        .map_err(|error| error.to_string())?;
-    let program = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
-    let args = config.command.iter().map(|arg| CString::new(arg.as_str()));
-    let args = args.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    Ok(Prepared { program, args, env, secrets, env_file, warnings })
-}
-
-/// Spawns the worker with its standard output and error appended to its logs.
-///
-/// # Errors
-/// One line that says what could not be run and why.
-pub(crate) fn spawn(config: &Config, prepared: &Prepared, outputs: Outputs, null: &File) -> Result<Launched, String> {
-    let stderr = outputs.stderr();
-    let command = platform::Command {
-        program: &prepared.program,
-        args: &prepared.args,
-        env: &prepared.env,
-        dir: &config.worker_dir,
-        stdin: null.as_fd(),
-        stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
-        stderr: stderr.as_ref().unwrap_or(null).as_fd(),
-    };
-    let spawned = platform::spawn(&command);
-    // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives that
-    // back to us: all that we do next would then be time that the worker waits for.
-    std::thread::yield_now();
-    match spawned {
-        Ok(pid) => Ok(Launched { pid, warnings: outputs.warnings }),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {

@@ -6,10 +6,12 @@
 pub mod rotation;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::rotation::Rotation;
+use super::report::happening::Happening;
 use crate::config::Config;
 
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
@@ -73,14 +75,13 @@ impl Logs {
         rotation::last_line(&self.stderr, output.from, output.to)
     }
 
-    /// Begins to rotate what has grown too large, unless that has just failed. Returns what went wrong, in words.
-    pub(crate) fn look(&mut self, now: Instant) -> Vec<String> {
-        let Some(bytes_max) = self.bytes_max else { return Vec::new() };
+    /// Begins to rotate what has grown too large, unless that has just failed.
+    pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) {
+        let Some(bytes_max) = self.bytes_max else { return };
         if !self.rotating.is_empty() {
-            return Vec::new();
+            return;
         }
         self.failed.retain(|(_, retry_at)| now < *retry_at);
-        let mut problems = Vec::new();
         let stderr = (self.stderr != self.stdout).then_some(&self.stderr);
         for path in std::iter::once(&self.stdout).chain(stderr) {
             if self.failed.iter().any(|(failed, _)| failed == path) {
@@ -89,13 +90,12 @@ impl Logs {
             match Rotation::start(path, bytes_max, self.keep) {
                 Ok(rotation) => self.rotating.extend(rotation),
                 Err(error) => {
-                    problems.push(format!("cannot rotate {path:?}: {error}; it goes on growing"));
+                    news.push(cannot_rotate(path, &error));
                     self.failed.push((path.clone(), now + RETRY_PAUSE));
                 }
             }
         }
         self.step_at = (!self.rotating.is_empty()).then_some(now);
-        problems
     }
 
     /// Gives up the rotations under way, and removes the copies that they began.
@@ -103,13 +103,12 @@ impl Logs {
         self.rotating.clear();
     }
 
-    /// Goes on with the rotations under way. Returns what went wrong, in words.
-    pub(crate) fn step(&mut self, now: Instant) -> Vec<String> {
-        let mut problems = Vec::new();
+    /// Goes on with the rotations under way.
+    pub(crate) fn step(&mut self, now: Instant, news: &mut Vec<Happening>) {
         self.rotating.retain_mut(|rotation| match rotation.step() {
             Ok(is_done) => !is_done,
             Err(error) => {
-                problems.push(format!("cannot rotate {:?}: {error}; it goes on growing", rotation.path()));
+                news.push(cannot_rotate(rotation.path(), &error));
                 self.failed.push((rotation.path().to_owned(), now + RETRY_PAUSE));
                 false
             }
@@ -117,7 +116,6 @@ impl Logs {
         if self.rotating.is_empty() {
             self.step_at = None;
         }
-        problems
     }
 
     /// When to call [`Logs::step`] next.
@@ -128,6 +126,11 @@ impl Logs {
     fn stderr_len(&self) -> u64 {
         fs::metadata(&self.stderr).map_or(0, |metadata| metadata.len())
     }
+}
+
+fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
+    let text = format!("cannot rotate {path:?}: {error}; it goes on growing");
+    Happening::Warning { kind: "log-rotation", text }
 }
 
 #[cfg(test)]
@@ -173,9 +176,12 @@ mod tests {
         let mut logs = Logs { bytes_max: Some(1), ..Logs::new(&config) };
         let now = Instant::now();
         let mut begins = |at| {
-            assert_eq!(logs.look(at), Vec::<String>::new());
+            let mut news = Vec::new();
+            logs.look(at, &mut news);
+            assert_eq!(news, []);
             let begun = logs.deadline().is_some();
-            assert_eq!(logs.step(at).len(), usize::from(begun));
+            logs.step(at, &mut news);
+            assert_eq!(news.len(), usize::from(begun));
             begun
         };
         let just_before = RETRY_PAUSE - Duration::from_millis(1);

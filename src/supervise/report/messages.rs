@@ -1,198 +1,345 @@
-//! The sentences: what each notice is called in the log.
+//! What happened, and what is made of it: the line of the log, what hooks are told, and what changes in the status.
 //!
-//! Pure: from a notice and what was seen to one line, `message key=value…`. Errors read "cannot VERB OBJECT: cause",
-//! and what can be survived says what happens next. Whatever came from the worker or the network was escaped before.
+//! One `match` over what happened, [`Known::tell`]. Pure: no clock, no file, no log. Errors read "cannot VERB OBJECT:
+//! cause", and what can be survived says what happens next. Whatever came from the worker or the network was escaped
+//! before it gets here.
 
 use std::time::Duration;
 
 use log::Level;
-use platform::{ExitStatus, Pid};
+use platform::Pid;
 
+use super::happening::{Happening, HookEvent, ProbeEnd};
+use super::status::{Exit, Probe, Status, Sync};
 use super::throttle::FREE_LINES;
 use crate::error::escape;
 use crate::http::SyncAnswer;
-use crate::policy::{AfterExit, Condition, KillCause, Notice, ROUNDS_MAX};
-use crate::supervise::report::status::{Exit, Status};
+use crate::policy::{AfterExit, Condition, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
-/// What the runtime has seen last, for the sentences.
-#[derive(Default)]
-pub(crate) struct Seen {
-    /// The worker's pid, also of one that has just gone.
-    pub(crate) pid: Option<Pid>,
-    /// How the last probe went.
-    pub(crate) probe: String,
-    /// How the last registration went.
-    pub(crate) sync: String,
-    /// Whether this worker had been registered before.
-    pub(crate) is_sync_routine: bool,
-}
+/// The failed start at which a worker counts as failing, and `restart-failing` is fired.
+const FAILING_AT: u32 = 5;
 
-/// One line of the log.
-pub(crate) struct Line {
+/// How much of a variable's name a line repeats, in bytes.
+const VARIABLE_BYTES_MAX: usize = 60;
+
+/// How much of the worker's own text on a registration is shown, in bytes.
+const MESSAGE_BYTES_MAX: usize = 120;
+
+/// One line of the log, and what goes with it.
+#[derive(Debug)]
+pub(crate) struct Message {
     pub(crate) level: Level,
-    /// What kind of line it is; repeats are told by kind.
-    pub(crate) kind: &'static str,
     pub(crate) text: String,
-    /// The part of the text that stays the same when the same thing happens again; `None`: all of it.
-    key: Option<String>,
+    /// What kind of line it is, and of what; repeats are told by both.
+    pub(crate) kind: &'static str,
+    pub(crate) subject: String,
+    /// The part of the text that stays the same when the same thing happens again.
+    pub(crate) key: String,
     /// How often it may be said in a row before it is held back.
     pub(crate) free: u32,
     /// Whether it belongs among the last transitions of the status file.
     pub(crate) is_transition: bool,
+    pub(crate) hooks: Vec<HookEvent>,
 }
 
-impl Line {
-    /// A line that is no transition.
+impl Message {
+    /// A line that is no transition, and each text a subject of its own.
     pub(crate) fn new(level: Level, kind: &'static str, text: String) -> Self {
-        Self { level, kind, text, key: None, free: FREE_LINES, is_transition: false }
+        let subject = text.clone();
+        Self { level, text, kind, subject, key: String::new(), free: FREE_LINES, is_transition: false, hooks: vec![] }
     }
 
     fn transition(level: Level, kind: &'static str, text: String) -> Self {
         Self { is_transition: true, ..Self::new(level, kind, text) }
     }
 
+    /// With one subject for all lines of the kind, that differ by this.
     fn keyed(self, key: impl Into<String>) -> Self {
-        Self { key: Some(key.into()), ..self }
+        self.about(String::new(), key)
+    }
+
+    fn about(self, subject: String, key: impl Into<String>) -> Self {
+        Self { subject, key: key.into(), ..self }
     }
 
     fn once(self) -> Self {
         Self { free: 1, ..self }
     }
 
-    /// What to compare for repeats: the subject, and what is said of it. Lines without a part that varies are each a
-    /// subject of their own.
-    pub(crate) fn subject_and_words(&self) -> (&str, &str) {
-        self.key.as_deref().map_or((&self.text, ""), |key| ("", key))
+    fn hook(mut self, event: HookEvent) -> Self {
+        self.hooks.push(event);
+        self
+    }
+
+    fn hook_if(self, is_so: bool, event: HookEvent) -> Self {
+        if is_so { self.hook(event) } else { self }
     }
 }
 
-/// The line for a notice.
-pub(crate) fn line_of(notice: Notice, seen: &Seen, status: &Status) -> Line {
-    use Level::{Debug, Error, Info, Warn};
-    let pid = seen.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
-    match notice {
-        Notice::Adopted => {
-            let text = format!("worker of an earlier supervisor still runs, ending it first pid={pid}");
-            Line::transition(Warn, "adopted", text)
+/// Everything that is known of the supervisor and its worker, as far as lines and the status file need it.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) status: Status,
+    /// The worker's pid, also of one that has just gone.
+    pub(crate) pid: Option<Pid>,
+    pub(crate) probe: ProbeEnd,
+    pub(crate) probe_latency: Duration,
+    /// How the last registration went.
+    pub(crate) sync: String,
+    /// Something was said to be wrong with the worker or its port, and has not been said to be right again.
+    is_worker_failing: bool,
+    /// The same of the registration.
+    is_sync_failing: bool,
+    /// The worker that a hint about a 4xx answer was given for.
+    hinted: Option<Generation>,
+}
+
+impl Known {
+    /// Nothing but this is known.
+    pub(crate) fn new(status: Status) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// Takes note of what happened, at `wall_ms`; the line to say, if it is worth one.
+    pub(crate) fn tell(&mut self, happening: Happening, wall_ms: u64) -> Option<Message> {
+        let message = match happening {
+            Happening::Notice(notice) => return self.tell_notice(notice, wall_ms),
+            Happening::Warning { kind, text } => Message::new(Level::Warn, kind, text),
+            Happening::ConfigReloaded => Message::new(Level::Info, "reload", "configuration reloaded".to_owned()),
+            Happening::ConfigBroken(problem) => {
+                let text = format!("cannot reload the configuration, keeping the old one: {problem}");
+                self.status.config_problem = Some(problem);
+                Message::new(Level::Error, "reload", text)
+            }
+            Happening::LeaseFailed { variable, reason, has_last_value } => {
+                let shown = escape(&variable, VARIABLE_BYTES_MAX);
+                let text = if has_last_value {
+                    format!("cannot refresh secret {shown}: {reason}; using its last value")
+                } else {
+                    format!("cannot lease secret {shown}: {reason}; starting without it")
+                };
+                Message::new(Level::Warn, "secret", text.clone()).about(variable, text).once()
+            }
+            Happening::LeasedAgain { variable } => {
+                let text = format!("secret {} can be leased again", escape(&variable, VARIABLE_BYTES_MAX));
+                Message::new(Level::Info, "secret", text).about(variable, "leased")
+            }
+            Happening::HookFailed { event, reason } => {
+                let text = format!("cannot complete the hook for {}: {reason}; going on without it", event.name());
+                Message::new(Level::Warn, "hook", text).keyed(reason).once()
+            }
+            Happening::HookDone => Message::new(Level::Debug, "hook", "hook done".to_owned()).keyed("done"),
+        };
+        Some(message)
+    }
+
+    fn tell_notice(&mut self, notice: Notice, wall_ms: u64) -> Option<Message> {
+        use Level::{Error, Info, Warn};
+        let pid = self.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+        let probe = self.probe.text();
+        Some(match notice {
+            Notice::Adopted => {
+                let text = format!("worker of an earlier supervisor still runs, ending it first pid={pid}");
+                Message::transition(Warn, "adopted", text)
+            }
+            Notice::Started(generation) => self.started(generation, &pid),
+            Notice::Ready { after, .. } => self.ready(after, &pid),
+            Notice::Probed { generation, health } => return self.probed(generation, health, wall_ms),
+            Notice::ProbeFailed { streak, streak_max } => {
+                let text = format!("health check failed: {probe} streak={streak} of={streak_max}");
+                Message::new(Warn, "probe-failed", text).keyed(probe)
+            }
+            Notice::HealthRegained => {
+                let message = Message::transition(Info, "healthy", format!("healthy again pid={pid}")).keyed("");
+                self.worker_recovered(message)
+            }
+            Notice::Unhealthy(_) => self.unhealthy(&pid),
+            Notice::StartupTimedOut(_) => {
+                let text = format!("worker did not get healthy in time: {probe}; restarting it pid={pid}");
+                Message::transition(Error, "startup-timeout", text).keyed(probe)
+            }
+            Notice::Died { delay, .. } => self.died(delay),
+            Notice::Ended { after_exit, delay, .. } => self.ended(after_exit, delay),
+            Notice::LaunchFailed { failures, delay } => self.launch_failed(failures, delay),
+            Notice::PortConflict { round } => self.port_conflict(round),
+            Notice::PortAwaited => self.port_awaited(),
+            Notice::PortLost { failures, delay } => self.port_lost(failures, delay),
+            Notice::Impostor(_) => self.impostor(),
+            Notice::Draining { after_exit, patience, .. } => {
+                let word = after_exit_word(after_exit);
+                let text = format!("draining pid={pid} for={} then={word}", secs(patience));
+                Message::transition(Info, "draining", text).keyed(word)
+            }
+            Notice::Killing { cause, .. } => killing(cause, &pid),
+            Notice::Stuck(_) => {
+                let text = format!("worker was killed and the kernel does not let it go pid={pid}");
+                Message::transition(Error, "stuck", text)
+            }
+            Notice::Synced => self.synced(wall_ms),
+            Notice::SyncFailed { delay } => self.sync_failed(delay, wall_ms),
+            Notice::Stopped => Message::transition(Info, "stopped", "stopped".to_owned()).hook(HookEvent::Stopped),
+        })
+    }
+
+    fn started(&mut self, generation: Generation, pid: &str) -> Message {
+        self.clear_problem();
+        let text = format!("started pid={pid} generation={}", generation.number());
+        Message::transition(Level::Info, "started", text).keyed("").hook(HookEvent::Started)
+    }
+
+    fn ready(&mut self, after: Duration, pid: &str) -> Message {
+        self.clear_problem();
+        let probe = self.probe.text();
+        let text = format!("ready after_ms={} pid={pid} answer=\"{probe}\"", millis_and_tenth(after));
+        let message = Message::transition(Level::Info, "ready", text).keyed(probe).hook(HookEvent::Ready);
+        self.worker_recovered(message)
+    }
+
+    fn unhealthy(&mut self, pid: &str) -> Message {
+        let probe = self.probe.text();
+        let why = format!("{} checks failed in a row, the last one: {probe}", self.status.streak_max);
+        let text = format!("worker is unhealthy: {why}; restarting it pid={pid}");
+        self.worker_failed(Message::transition(Level::Error, "unhealthy", text).keyed(probe), HookEvent::Unhealthy)
+    }
+
+    fn clear_problem(&mut self) {
+        self.status.problem = None;
+        self.status.port_holder = None;
+    }
+
+    fn probed(&mut self, generation: Generation, health: Health, wall_ms: u64) -> Option<Message> {
+        let latency_us = u64::try_from(self.probe_latency.as_micros()).unwrap_or(u64::MAX);
+        let (healthy, result) = (health == Health::Healthy, self.probe.text());
+        self.status.last_probe = Some(Probe { at_ms: wall_ms, healthy, result, latency_us });
+        match &self.probe {
+            ProbeEnd::LocalError(reason) => {
+                let text = format!("cannot probe: {reason}; says nothing about the worker, trying again");
+                Some(Message::new(Level::Warn, "own-trouble", text))
+            }
+            ProbeEnd::Answered(status @ 400..500) if healthy && self.hinted != Some(generation) => {
+                self.hinted = Some(generation);
+                let text = format!(
+                    "answer to the health request has status {status}, which counts as healthy; \
+                     check health_endpoint if that is not what you expect"
+                );
+                Some(Message::new(Level::Info, "hint", text))
+            }
+            ProbeEnd::None | ProbeEnd::Answered(_) | ProbeEnd::Failed(_) => None,
         }
-        Notice::Started(generation) => {
-            let text = format!("started pid={pid} generation={}", generation.number());
-            Line::transition(Info, "started", text).keyed("")
+    }
+
+    fn died(&mut self, delay: Duration) -> Message {
+        let Some(exit) = &self.status.last_exit else {
+            return Message::transition(Level::Warn, "died", "worker died".to_owned());
+        };
+        let next = if delay.is_zero() { "at once".to_owned() } else { format!("in {}", secs(delay)) };
+        let last_words = exit.stderr.as_ref().map_or_else(String::new, |line| format!(", last words \"{line}\""));
+        let text = format!("worker died: {}{last_words}; restarting {next}{}", exit.reason, uptime(exit));
+        let message = Message::transition(Level::Warn, "died", text).keyed(exit.reason.clone());
+        self.start_failed(message.hook(HookEvent::Exited), self.status.failed_starts)
+    }
+
+    fn ended(&mut self, after_exit: AfterExit, delay: Duration) -> Message {
+        let Some(exit) = &mut self.status.last_exit else {
+            return Message::transition(Level::Info, "ended", "worker ended".to_owned());
+        };
+        exit.asked_for = true;
+        exit.stderr = None;
+        let next = match after_exit {
+            AfterExit::Stop => String::new(),
+            AfterExit::Launch | AfterExit::Reload => "; starting the next one".to_owned(),
+            AfterExit::Retry => format!("; retrying in {}", secs(delay)),
+        };
+        let text = format!("worker ended: {}{next}{}", exit.reason, uptime(exit));
+        let message = Message::transition(Level::Info, "ended", text).keyed(exit.reason.clone());
+        let message = message.hook(HookEvent::Exited);
+        if after_exit == AfterExit::Retry { self.start_failed(message, self.status.failed_starts) } else { message }
+    }
+
+    fn launch_failed(&mut self, failures: u32, delay: Duration) -> Message {
+        let problem = self.status.problem.as_deref().unwrap_or("unknown cause");
+        let text = format!("cannot start the worker: {problem}; retrying in {} failures={failures}", secs(delay));
+        let message = Message::transition(Level::Error, "launch-failed", text).keyed(problem);
+        self.start_failed(message, failures)
+    }
+
+    fn port_conflict(&mut self, round: u32) -> Message {
+        let text = format!("port {}; asking it to go round={round} of={ROUNDS_MAX}", self.held_by());
+        let message = Message::transition(Level::Warn, "port-conflict", text).keyed("");
+        if round == 1 { self.worker_failed(message, HookEvent::PortConflict) } else { message }
+    }
+
+    fn port_awaited(&mut self) -> Message {
+        let text = format!("port {}; waiting until it is free", self.held_by());
+        let message = Message::transition(Level::Warn, "port-awaited", text).keyed(self.holder()).once();
+        self.worker_failed(message, HookEvent::PortConflict)
+    }
+
+    fn port_lost(&mut self, failures: u32, delay: Duration) -> Message {
+        let (port, holder, next) = (&self.status.address, self.holder(), secs(delay));
+        let text = format!("cannot free port {port}: held by {holder}; retrying in {next} failures={failures}");
+        let message = Message::transition(Level::Error, "port-lost", text).keyed("");
+        let message = self.worker_failed(message, HookEvent::PortConflict);
+        self.start_failed(message, failures)
+    }
+
+    fn impostor(&mut self) -> Message {
+        let (port, holder) = (&self.status.address, self.holder());
+        let text = format!("port {port} was answered by {holder} and not by the worker; restarting it");
+        let message = Message::transition(Level::Error, "impostor", text).keyed("");
+        self.worker_failed(message, HookEvent::PortConflict)
+    }
+
+    fn held_by(&self) -> String {
+        format!("{} is held by {}", self.status.address, self.holder())
+    }
+
+    fn holder(&self) -> &str {
+        self.status.port_holder.as_deref().unwrap_or("nobody")
+    }
+
+    fn synced(&mut self, wall_ms: u64) -> Message {
+        let was_accepted = self.status.sync.as_ref().is_some_and(|sync| sync.accepted);
+        self.status.sync = Some(Sync { at_ms: wall_ms, accepted: true, result: self.sync.clone(), failures: 0 });
+        if was_accepted && !self.is_sync_failing {
+            return Message::new(Level::Debug, "synced-again", "synced again".to_owned());
         }
-        Notice::Ready { after, .. } => {
-            let text = format!("ready after_ms={} pid={pid} answer=\"{}\"", millis_and_tenth(after), seen.probe);
-            Line::transition(Info, "ready", text).keyed(seen.probe.clone())
-        }
-        Notice::Died { delay, .. } => died(status, delay),
-        Notice::Ended { after_exit, delay, .. } => ended(status, after_exit, delay),
-        Notice::LaunchFailed { failures, delay } => launch_failed(status, failures, delay),
-        Notice::PortConflict { round } => port_conflict(status, round),
-        Notice::PortAwaited => port_awaited(status),
-        Notice::PortLost { failures, delay } => port_lost(status, failures, delay),
-        Notice::Impostor(_) => impostor(status),
-        Notice::Probed { .. } => Line::new(Debug, "probed", "probed".to_owned()),
-        Notice::ProbeFailed { streak, streak_max: of } => {
-            let text = format!("health check failed: {} streak={streak} of={of}", seen.probe);
-            Line::new(Warn, "probe-failed", text).keyed(seen.probe.clone())
-        }
-        Notice::Unhealthy(_) => unhealthy(status, &seen.probe, &pid),
-        Notice::StartupTimedOut(_) => {
-            let text = format!("worker did not get healthy in time: {}; restarting it pid={pid}", seen.probe);
-            Line::transition(Error, "startup-timeout", text).keyed(seen.probe.clone())
-        }
-        Notice::HealthRegained => Line::transition(Info, "healthy", format!("healthy again pid={pid}")).keyed(""),
-        Notice::Draining { after_exit: then, patience, .. } => {
-            let text = format!("draining pid={pid} for={} then={}", secs(patience), then_word(then));
-            Line::transition(Info, "draining", text).keyed(then_word(then))
-        }
-        Notice::Killing { cause, .. } => {
-            let why = match cause {
-                KillCause::AskedTwice => "asked twice to stop",
-                KillCause::Late => "it did not finish in time",
-            };
-            Line::transition(Warn, "killing", format!("killing the worker's group: {why} pid={pid}")).keyed(why)
-        }
-        Notice::Stuck(_) => {
-            let text = format!("worker was killed and the kernel does not let it go pid={pid}");
-            Line::transition(Error, "stuck", text)
-        }
-        Notice::Synced if seen.is_sync_routine => Line::new(Debug, "synced-again", "synced again".to_owned()),
-        Notice::Synced => {
-            Line::transition(Info, "synced", format!("synced answer=\"{}\"", seen.sync)).keyed(seen.sync.clone())
-        }
-        Notice::SyncFailed { delay } => {
-            let text = format!("cannot sync: {}; retrying in {}", seen.sync, secs(delay));
-            Line::transition(Warn, "sync-failed", text).keyed(seen.sync.clone()).once()
-        }
-        Notice::Stopped => Line::transition(Info, "stopped", "stopped".to_owned()),
+        let text = format!("synced answer=\"{}\"", self.sync);
+        let message = Message::transition(Level::Info, "synced", text).keyed(self.sync.clone());
+        message.hook_if(std::mem::take(&mut self.is_sync_failing), HookEvent::Recovered)
+    }
+
+    fn sync_failed(&mut self, delay: Duration, wall_ms: u64) -> Message {
+        let failures = self.status.sync.as_ref().map_or(0, |sync| sync.failures).saturating_add(1);
+        self.status.sync = Some(Sync { at_ms: wall_ms, accepted: false, result: self.sync.clone(), failures });
+        self.is_sync_failing = true;
+        let text = format!("cannot sync: {}; retrying in {}", self.sync, secs(delay));
+        let message = Message::transition(Level::Warn, "sync-failed", text).keyed(self.sync.clone()).once();
+        message.hook(HookEvent::SyncFailed)
+    }
+
+    fn worker_failed(&mut self, message: Message, event: HookEvent) -> Message {
+        self.is_worker_failing = true;
+        message.hook(event)
+    }
+
+    fn worker_recovered(&mut self, message: Message) -> Message {
+        message.hook_if(std::mem::take(&mut self.is_worker_failing), HookEvent::Recovered)
+    }
+
+    /// With `restart-failing`, if this is the failure that makes a worker count as failing.
+    fn start_failed(&mut self, message: Message, failures: u32) -> Message {
+        if failures == FAILING_AT { self.worker_failed(message, HookEvent::RestartFailing) } else { message }
     }
 }
 
-fn launch_failed(status: &Status, failures: u32, delay: Duration) -> Line {
-    let problem = status.problem.as_deref().unwrap_or("unknown cause");
-    let text = format!("cannot start the worker: {problem}; retrying in {} failures={failures}", secs(delay));
-    Line::transition(Level::Error, "launch-failed", text).keyed(problem)
-}
-
-fn port_conflict(status: &Status, round: u32) -> Line {
-    let (port, holder) = port_and_holder(status);
-    let text = format!("port {port} is held by {holder}; asking it to go round={round} of={ROUNDS_MAX}");
-    Line::transition(Level::Warn, "port-conflict", text).keyed("")
-}
-
-fn port_awaited(status: &Status) -> Line {
-    let (port, holder) = port_and_holder(status);
-    let text = format!("port {port} is held by {holder}; waiting until it is free");
-    Line::transition(Level::Warn, "port-awaited", text).keyed(holder).once()
-}
-
-fn port_lost(status: &Status, failures: u32, delay: Duration) -> Line {
-    let (port, holder) = port_and_holder(status);
-    let next = secs(delay);
-    let text = format!("cannot free port {port}: held by {holder}; retrying in {next} failures={failures}");
-    Line::transition(Level::Error, "port-lost", text).keyed("")
-}
-
-fn impostor(status: &Status) -> Line {
-    let (port, holder) = port_and_holder(status);
-    let text = format!("port {port} was answered by {holder} and not by the worker; restarting it");
-    Line::transition(Level::Error, "impostor", text).keyed("")
-}
-
-fn port_and_holder(status: &Status) -> (&str, &str) {
-    (&status.address, status.port_holder.as_deref().unwrap_or("nobody"))
-}
-
-fn unhealthy(status: &Status, probe: &str, pid: &str) -> Line {
-    let streak = status.streak_max;
-    let why = format!("{streak} checks failed in a row, the last one: {probe}");
-    let text = format!("worker is unhealthy: {why}; restarting it pid={pid}");
-    Line::transition(Level::Error, "unhealthy", text).keyed(probe)
-}
-
-fn died(status: &Status, delay: Duration) -> Line {
-    let Some(exit) = &status.last_exit else { return Line::transition(Level::Warn, "died", "worker died".to_owned()) };
-    let next = if delay.is_zero() { "restarting at once".to_owned() } else { format!("restarting in {}", secs(delay)) };
-    let text = format!("worker died: {}{}; {next}{}", exit.reason, last_words(exit), uptime(exit));
-    Line::transition(Level::Warn, "died", text).keyed(exit.reason.clone())
-}
-
-fn ended(status: &Status, then: AfterExit, delay: Duration) -> Line {
-    let Some(exit) = &status.last_exit else {
-        return Line::transition(Level::Info, "ended", "worker ended".to_owned());
+fn killing(cause: KillCause, pid: &str) -> Message {
+    let why = match cause {
+        KillCause::Late => "it did not finish in time",
+        KillCause::AskedTwice => "asked twice to stop",
     };
-    let next = match then {
-        AfterExit::Stop => String::new(),
-        AfterExit::Launch | AfterExit::Reload => "; starting the next one".to_owned(),
-        AfterExit::Retry => format!("; retrying in {}", secs(delay)),
-    };
-    let text = format!("worker ended: {}{next}{}", exit.reason, uptime(exit));
-    Line::transition(Level::Info, "ended", text).keyed(exit.reason.clone())
-}
-
-fn last_words(exit: &Exit) -> String {
-    exit.stderr.as_ref().map_or_else(String::new, |line| format!(", last words \"{line}\""))
+    Message::transition(Level::Warn, "killing", format!("killing the worker's group: {why} pid={pid}")).keyed(why)
 }
 
 fn uptime(exit: &Exit) -> String {
@@ -201,29 +348,14 @@ fn uptime(exit: &Exit) -> String {
     format!(" pid={}{uptime}", exit.pid)
 }
 
-fn then_word(then: AfterExit) -> &'static str {
-    match then {
+fn after_exit_word(after_exit: AfterExit) -> &'static str {
+    match after_exit {
         AfterExit::Stop => "stop",
         AfterExit::Launch => "restart",
         AfterExit::Reload => "reload",
         AfterExit::Retry => "retry",
     }
 }
-
-/// How a process ended, in words.
-pub(crate) fn reason_of_exit(status: Option<ExitStatus>) -> String {
-    match status {
-        Some(ExitStatus::Code(code)) => format!("exit code {code}"),
-        Some(ExitStatus::Signal { number, core }) => {
-            let dumped = if core { ", core dumped" } else { "" };
-            format!("signal {number} ({}{dumped})", platform::signal_name(number))
-        }
-        None => "gone, its status unknown".to_owned(),
-    }
-}
-
-/// How much of the worker's own words on a registration is shown.
-const MESSAGE_BYTES_MAX: usize = 120;
 
 /// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
 pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
@@ -234,7 +366,7 @@ pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
 }
 
 /// A deadline missed, in words.
-pub(crate) fn timed_out(timeout: Duration) -> String {
+pub(crate) fn no_answer(timeout: Duration) -> String {
     format!("no answer within {}", secs(timeout))
 }
 
@@ -254,12 +386,12 @@ pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::throttle::{Permit, Throttle};
     use super::*;
+    use std::time::Instant;
 
-    #[test]
-    fn a_death_by_signal_is_named() {
-        assert_eq!(reason_of_exit(Some(ExitStatus::Signal { number: 9, core: false })), "signal 9 (SIGKILL)");
-        assert_eq!(reason_of_exit(Some(ExitStatus::Code(3))), "exit code 3");
+    fn notice(known: &mut Known, notice: Notice) -> Option<Message> {
+        known.tell(Happening::Notice(notice), 0)
     }
 
     #[test]
@@ -271,12 +403,78 @@ mod tests {
             stderr: Some("no such table".to_owned()),
             ..Exit::default()
         };
-        let status = Status { last_exit: Some(exit), ..Status::default() };
-        let line = died(&status, Duration::from_secs(2));
+        let mut known = Known::new(Status { last_exit: Some(exit), ..Status::default() });
+        let message = known.died(Duration::from_secs(2));
         assert_eq!(
-            line.text,
+            message.text,
             "worker died: exit code 1, last words \"no such table\"; restarting in 2 s pid=7 uptime=1.5 s"
         );
-        assert_eq!(line.subject_and_words(), ("", "exit code 1"));
+        assert_eq!((message.subject.as_str(), message.key.as_str()), ("", "exit code 1"));
+        assert_eq!(message.hooks, [HookEvent::Exited]);
+    }
+
+    #[test]
+    fn a_helper_that_fails_again_is_said_once_until_it_went_well() {
+        let (mut known, mut throttle, now) = (Known::new(Status::default()), Throttle::default(), Instant::now());
+        let reason = "exit code 1".to_owned();
+        let hook_failed = Happening::HookFailed { event: HookEvent::Ready, reason: reason.clone() };
+        let lease_failed = |variable: &str| {
+            let (variable, reason) = (variable.to_owned(), reason.clone());
+            Happening::LeaseFailed { variable, reason, has_last_value: false }
+        };
+        let leased = Happening::LeasedAgain { variable: "A".to_owned() };
+        let mut is_said = |happening: &Happening| {
+            let message = known.tell(happening.clone(), 0).unwrap();
+            throttle.permit(now, (message.kind, &message.subject), &message.key, message.free) != Permit::Hold
+        };
+        let hooks = [&hook_failed, &hook_failed, &Happening::HookDone, &hook_failed].map(&mut is_said);
+        assert_eq!(hooks, [true, false, true, true]);
+        let leases = [&lease_failed("A"), &lease_failed("B"), &lease_failed("A"), &leased, &lease_failed("A")];
+        assert_eq!(leases.map(&mut is_said), [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn recovery_is_told_once_after_a_failure_and_never_without_one() {
+        let mut known = Known::new(Status::default());
+        let ready = Notice::Ready { generation: Generation::FIRST, after: Duration::ZERO };
+        assert_eq!(notice(&mut known, ready).unwrap().hooks, [HookEvent::Ready]);
+        assert_eq!(notice(&mut known, Notice::Unhealthy(Generation::FIRST)).unwrap().hooks, [HookEvent::Unhealthy]);
+        assert_eq!(notice(&mut known, ready).unwrap().hooks, [HookEvent::Ready, HookEvent::Recovered]);
+        assert_eq!(notice(&mut known, ready).unwrap().hooks, [HookEvent::Ready]);
+    }
+
+    #[test]
+    fn the_fifth_failed_start_is_told_and_no_other() {
+        let mut known = Known::new(Status::default());
+        let failing = (1..8).filter(|failures| {
+            let failed = Notice::LaunchFailed { failures: *failures, delay: Duration::from_secs(1) };
+            notice(&mut known, failed).unwrap().hooks == [HookEvent::RestartFailing]
+        });
+        assert_eq!(failing.collect::<Vec<_>>(), [5]);
+    }
+
+    #[test]
+    fn a_registration_is_news_when_it_is_the_first_or_follows_a_failure() {
+        let mut known = Known::new(Status::default());
+        let level = |known: &mut Known, told| notice(known, told).unwrap().level;
+        assert_eq!(level(&mut known, Notice::Synced), Level::Info);
+        assert_eq!(level(&mut known, Notice::Synced), Level::Debug);
+        assert_eq!(level(&mut known, Notice::SyncFailed { delay: Duration::from_secs(1) }), Level::Warn);
+        assert_eq!(known.status.sync.as_ref().map(|sync| (sync.accepted, sync.failures)), Some((false, 1)));
+        assert_eq!(notice(&mut known, Notice::Synced).unwrap().hooks, [HookEvent::Recovered]);
+        assert_eq!(level(&mut known, Notice::Synced), Level::Debug);
+    }
+
+    #[test]
+    fn health_in_the_status_is_the_policys_judgement_and_a_4xx_is_hinted_at_once_per_worker() {
+        let mut known = Known { probe: ProbeEnd::Answered(404), ..Known::new(Status::default()) };
+        let healthy = |generation| Notice::Probed { generation, health: Health::Healthy };
+        let refused = Notice::Probed { generation: Generation::FIRST, health: Health::Unhealthy };
+        assert!(notice(&mut known, refused).is_none());
+        assert_eq!(known.status.last_probe.as_ref().map(|probe| probe.healthy), Some(false));
+        assert!(notice(&mut known, healthy(Generation::FIRST)).is_some_and(|message| message.text.contains("404")));
+        assert_eq!(known.status.last_probe.as_ref().map(|probe| probe.healthy), Some(true));
+        assert!(notice(&mut known, healthy(Generation::FIRST)).is_none());
+        assert!(notice(&mut known, healthy(Generation::FIRST.next())).is_some());
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const FREE_LINES: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(600);
 
 /// How many slots there are; of more, the one that was silent longest is forgotten.
-const SLOTS_MAX: usize = 32;
+const SLOTS_MAX: usize = 128;
 
 /// Remembers what was said.
 #[derive(Default)]

@@ -1,0 +1,92 @@
+//! What can be told of: facts of one turn of the loop, waiting for its end.
+
+use crate::policy::Notice;
+
+/// Something to be told at the end of the turn in which it happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Happening {
+    /// What the policy decided.
+    Notice(Notice),
+    /// Something went wrong that can be survived: which kind of thing, and the whole sentence.
+    Warning { kind: &'static str, text: String },
+    /// The configuration was read anew.
+    ConfigReloaded,
+    /// The configuration can't be read anew, and why.
+    ConfigBroken(String),
+    /// A secret could not be leased, and why; there is a last value to go on with, or the worker can do without.
+    LeaseFailed { variable: String, reason: String, has_last_value: bool },
+    /// A secret whose lease had failed could be leased.
+    LeasedAgain { variable: String },
+    /// A hook could not be started, failed or was ended, and why.
+    HookFailed { event: HookEvent, reason: String },
+    /// A hook went well.
+    HookDone,
+}
+
+/// Something that a hook is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HookEvent {
+    /// A worker was started.
+    Started,
+    /// It gave its first healthy answer.
+    Ready,
+    /// It is gone.
+    Exited,
+    /// It failed too many health checks.
+    Unhealthy,
+    /// Starts have failed several times in a row.
+    RestartFailing,
+    /// Somebody else listens on the port.
+    PortConflict,
+    /// A registration failed.
+    SyncFailed,
+    /// What was wrong is right again.
+    Recovered,
+    /// The supervisor ends.
+    Stopped,
+}
+
+impl HookEvent {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Stopped as usize + 1;
+
+    /// The name that hooks see.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Exited => "exited",
+            Self::Unhealthy => "unhealthy",
+            Self::RestartFailing => "restart-failing",
+            Self::PortConflict => "port-conflict",
+            Self::SyncFailed => "sync-failed",
+            Self::Recovered => "recovered",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How the last probe ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum ProbeEnd {
+    /// There was none.
+    #[default]
+    None,
+    /// An answer with this status.
+    Answered(u16),
+    /// No answer, and why.
+    Failed(String),
+    /// The supervisor could not ask, and why.
+    LocalError(String),
+}
+
+impl ProbeEnd {
+    /// In words, escaped as they came.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Answered(status) => format!("status {status}"),
+            Self::Failed(reason) | Self::LocalError(reason) => reason.clone(),
+        }
+    }
+}
