@@ -1,6 +1,6 @@
 //! The live worker: its exit, its signals, its end.
 //!
-//! Status comes from waitpid alone, and never by waiting: bell, SIGCHLD and health ticks only say when to look. Before
+//! Status comes from waitpid alone, and never by waiting: exit watch, SIGCHLD and health ticks only say when to look. Before
 //! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
 
 use std::io;
@@ -37,7 +37,7 @@ pub(super) struct Worker {
     /// `None`: before this supervisor's time.
     spawned_at: Option<Instant>,
     origin: Origin,
-    bell: Option<ExitWatch>,
+    watch: Option<ExitWatch>,
     /// Set once an exit was announced that could not be reaped yet.
     retry: Option<Retry>,
     /// Whether to look in the next turn, even if nothing announces an exit.
@@ -73,7 +73,7 @@ pub(crate) struct Departure {
 }
 
 impl Worker {
-    /// A worker that was just spawned. Without a bell (no descriptor, or the system refuses) SIGCHLD and the health
+    /// A worker that was just spawned. Without an exit watch (no descriptor, or the system refuses) SIGCHLD and the health
     /// ticks have to do; the error says why.
     pub(super) fn spawned(
         registry: &Registry,
@@ -81,8 +81,8 @@ impl Worker {
         pid: Pid,
         now: Instant,
     ) -> (Self, Option<io::Error>) {
-        let (bell, error) = match watch_exit(registry, pid) {
-            Ok(bell) => (Some(bell), None),
+        let (watch, error) = match watch_exit(registry, pid) {
+            Ok(watch) => (Some(watch), None),
             Err(error) => (None, Some(error)),
         };
         let worker = Self {
@@ -90,7 +90,7 @@ impl Worker {
             pid,
             spawned_at: Some(now),
             origin: Origin::Child,
-            bell,
+            watch,
             retry: None,
             is_look_due: false,
         };
@@ -104,14 +104,14 @@ impl Worker {
         if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {
             return Ok(None);
         }
-        let bell = watch_exit(registry, recorded.pid).ok();
+        let watch = watch_exit(registry, recorded.pid).ok();
         let (generation, pid, origin) = (Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned));
         Ok(Some(
-            Self { generation, pid, spawned_at: None, origin, bell, retry: None, is_look_due: false }.listening(now),
+            Self { generation, pid, spawned_at: None, origin, watch, retry: None, is_look_due: false }.listening(now),
         ))
     }
 
-    /// Looks again at once if the exit was announced while the bell was hung: on kqueue systems its descriptor then
+    /// Looks again at once if the exit was announced while the watch was registered: on kqueue systems its descriptor then
     /// stays silent (EV_ADD fails with ESRCH from the moment that an exit begins; XNU, kern_event.c).
     fn listening(mut self, now: Instant) -> Self {
         if self.is_exit_expected() {
@@ -122,8 +122,8 @@ impl Worker {
 
     /// Whether the exit was announced, or is one that nothing would announce: no SIGCHLD comes for another's child.
     fn is_exit_expected(&mut self) -> bool {
-        match (&mut self.bell, &self.origin) {
-            (Some(bell), _) => bell.has_fired(),
+        match (&mut self.watch, &self.origin) {
+            (Some(watch), _) => watch.has_fired(),
             (None, Origin::Adopted(_)) => true,
             (None, Origin::Child | Origin::Reaped(_)) => false,
         }
@@ -251,9 +251,9 @@ fn kill_leaderless_group(leader: Pid) {
 }
 
 fn watch_exit(registry: &Registry, pid: Pid) -> io::Result<ExitWatch> {
-    let bell = ExitWatch::register(pid)?;
-    registry.register(&mut SourceFd(&bell.as_raw_fd()), Source::Exit.token(), Interest::READABLE)?;
-    Ok(bell)
+    let watch = ExitWatch::register(pid)?;
+    registry.register(&mut SourceFd(&watch.as_raw_fd()), Source::Exit.token(), Interest::READABLE)?;
+    Ok(watch)
 }
 
 #[cfg(test)]
@@ -268,7 +268,7 @@ mod tests {
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
         let origin = Origin::Adopted(Pinned::open(pid).unwrap().unwrap());
         let (generation, spawned_at) = (Generation::ADOPTED, None);
-        let mut worker = Worker { generation, pid, spawned_at, origin, bell: None, retry: None, is_look_due: false };
+        let mut worker = Worker { generation, pid, spawned_at, origin, watch: None, retry: None, is_look_due: false };
         let now = Instant::now();
         assert_eq!(worker.look(now), None);
         let next = worker.deadline();
@@ -285,7 +285,7 @@ mod tests {
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
         let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(ExitStatus::Unknown), Instant::now());
         let mut worker =
-            Worker { generation, pid, spawned_at: Some(start), origin, bell: None, retry: None, is_look_due: false };
+            Worker { generation, pid, spawned_at: Some(start), origin, watch: None, retry: None, is_look_due: false };
         worker.schedule_retry(start);
         let mut departed_at = None;
         while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))

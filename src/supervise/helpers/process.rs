@@ -91,7 +91,7 @@ pub(crate) struct Done {
 
 /// A helper that runs, or was last seen running. Dropping it kills its group.
 pub(crate) struct Helper {
-    /// `None` once it is reaped, buried or let go.
+    /// `None` once it is reaped, kept among the zombies or let go.
     pid: Option<Pid>,
     feed: Option<Feed>,
     capture: Option<Capture>,

@@ -161,7 +161,7 @@ fn read_env_file(path: &Path) -> Result<(Entries, Option<String>), EnvError> {
     let at_line = |line, cause| EnvError::Line { path: path.into(), line, cause };
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let (line, _) = file::position(&bytes, error.valid_up_to());
-        at_line(line, "this is no UTF-8 text")
+        at_line(line, "this is not valid UTF-8")
     })?;
     let entries = dotenv::parse(text).map_err(|wrong| at_line(wrong.line, wrong.cause))?;
     Ok((entries, warning))
@@ -233,7 +233,7 @@ mod tests {
         write(path, b"A=1\n", 0o606);
         assert!(error().contains("anyone may write it"), "{}", error());
         write(path, b"A=1\nB \xff\n", 0o600);
-        assert!(error().ends_with(".env:2: this is no UTF-8 text"), "{}", error());
+        assert!(error().ends_with(".env:2: this is not valid UTF-8"), "{}", error());
         write(path, b"A=1\n\ncanary\n", 0o600);
         assert!(error().contains(".env:3: ") && !error().contains("canary"), "{}", error());
         write(path, b"A=1\n", 0o660);

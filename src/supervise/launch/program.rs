@@ -93,7 +93,7 @@ pub fn resolve(program: &str, path: Option<&OsStr>, worker_dir: &Path) -> Result
 pub fn ensure_worker_dir(dir: &Path) -> Result<(), ResolveError> {
     let cause = match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
-        Ok(_) => "it is no directory".into(),
+        Ok(_) => "it is not a directory".into(),
         Err(error) => cause_text(&error),
     };
     Err(ResolveError::NoDirectory { path: dir.into(), cause })
@@ -209,7 +209,7 @@ mod tests {
         let dir = Dir::new("dir");
         let file = dir.file("file", 0o644);
         assert_eq!(ensure_worker_dir(&dir.0), Ok(()));
-        assert!(ensure_worker_dir(&file).unwrap_err().to_string().ends_with("it is no directory"));
+        assert!(ensure_worker_dir(&file).unwrap_err().to_string().ends_with("it is not a directory"));
         assert!(ensure_worker_dir(&dir.0.join("x")).unwrap_err().to_string().ends_with("there is none"));
     }
 }
