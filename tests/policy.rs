@@ -63,6 +63,13 @@ impl Scene {
         scene
     }
 
+    /// A worker that has been healthy, with a probe in flight and no sync.
+    fn probing() -> Self {
+        let mut scene = Self::running(Settings { sync: SyncSettings::Never, ..settings() });
+        assert_eq!(scene.wait().1, [Action::Probe(Generation::FIRST)]);
+        scene
+    }
+
     fn handle(&mut self, event: Event) -> Vec<Action> {
         let actions: Vec<Action> = self.machine.handle(self.now, event).into_iter().collect();
         for action in &actions {
@@ -109,6 +116,14 @@ impl Scene {
         assert_eq!(actions, [Action::Launch(self.generation)]);
         waited
     }
+}
+
+fn judgements(actions: &[Action]) -> Vec<Health> {
+    let health = |action: &Action| match action {
+        Action::Tell(Notice::Probed { health, .. }) => Some(*health),
+        _ => None,
+    };
+    actions.iter().filter_map(health).collect()
 }
 
 fn launches(actions: &[Action]) -> bool {
@@ -325,6 +340,61 @@ fn a_supervisor_that_was_away_takes_one_fresh_probe_before_it_counts() {
     scene.now += secs(5) + millis(250);
     scene.handle(Event::TimePassed);
     assert_eq!(scene.machine.streak(), 1);
+}
+
+#[test]
+fn an_excused_probe_is_cancelled_without_having_timed_out_and_a_counted_one_with_it() {
+    for (late, timed_out, health) in [(millis(251), false, Health::Unknown), (millis(250), true, Health::Unhealthy)] {
+        for mut scene in [Scene::starting(settings()), Scene::probing()] {
+            scene.now += secs(5) + late;
+            let actions = scene.handle(Event::TimePassed);
+            assert_eq!(actions[..2], [Action::CancelProbe { timed_out }, scene.judged(health)], "{late:?}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_that_is_not_needed_any_more_has_not_timed_out_and_is_not_judged() {
+    for ending in [STOP, Event::RestartRequested, Event::Exited(Generation::FIRST)] {
+        let mut scene = Scene::probing();
+        let actions = scene.handle(ending);
+        assert!(actions.contains(&Action::CancelProbe { timed_out: false }), "{ending:?}");
+        assert!(actions.contains(&Action::CancelSync { timed_out: false }), "{ending:?}");
+        assert_eq!(judgements(&actions), []);
+    }
+}
+
+#[test]
+fn each_probe_is_judged_once() {
+    let outcomes = [
+        (WELL, Health::Healthy),
+        (ProbeOutcome::Answered(500), Health::Unhealthy),
+        (ILL, Health::Unhealthy),
+        (ProbeOutcome::LocalError, Health::Unknown),
+    ];
+    for (outcome, health) in outcomes {
+        for mut scene in [Scene::starting(settings()), Scene::probing()] {
+            assert_eq!(judgements(&scene.probed(outcome)), [health], "{outcome:?}");
+            assert_eq!(scene.probed(outcome), [], "{outcome:?}, heard twice");
+        }
+    }
+}
+
+#[test]
+fn a_judgement_comes_before_what_follows_from_it() {
+    let mut settings = settings();
+    (settings.startup_timeout, settings.health.streak_max) = (secs(5), 1);
+    let mut hung_from_the_start = Scene::starting(settings.clone());
+    let mut hung_later = Scene::probing();
+    hung_later.machine.reconfigure(settings);
+    for (scene, notice) in [
+        (&mut hung_from_the_start, Notice::StartupTimedOut(Generation::FIRST)),
+        (&mut hung_later, Notice::Unhealthy(Generation::FIRST)),
+    ] {
+        let (_, actions) = scene.wait();
+        let told = [scene.judged(Health::Unhealthy), Action::Tell(notice)];
+        assert_eq!((actions[0], &actions[1..3]), (Action::CancelProbe { timed_out: true }, &told[..]));
+    }
 }
 
 #[test]

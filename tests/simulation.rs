@@ -8,6 +8,7 @@ mod simulation {
     pub(crate) mod character;
     pub(crate) mod coverage;
     pub(crate) mod dice;
+    pub(crate) mod judge;
     pub(crate) mod promises;
     pub(crate) mod reference;
     pub(crate) mod run;

@@ -6,8 +6,10 @@
 use std::time::{Duration, Instant};
 
 use worker_supervisor::policy::{
-    Action, Actions, Condition, Event, Generation, KILL_TIME, Machine, Notice, StopSignal,
+    Action, Actions, Condition, Event, Generation, KILL_TIME, Machine, Notice, Settings, StopSignal,
 };
+
+use super::judge::Judge;
 
 /// What has been ordered and has happened so far.
 #[derive(Debug, Default)]
@@ -19,6 +21,7 @@ pub(crate) struct Record {
     lease: Option<Generation>,
     probe: Option<Generation>,
     sync: Option<Generation>,
+    judge: Judge,
     newest: Option<Generation>,
     ending: bool,
     killed: bool,
@@ -66,24 +69,27 @@ impl Record {
     }
 
     /// Writes down an event that is not stale, before the machine has it.
-    pub(crate) fn happened(&mut self, now: Instant, event: Event, drain: Duration) {
+    pub(crate) fn happened(&mut self, now: Instant, event: Event, settings: &Settings) {
         match event {
             Event::TimePassed | Event::RestartRequested => {}
             Event::LaunchFailed(_) | Event::PortHeld { .. } => self.launch = None,
             Event::LeaseStarted(_) => self.lease = self.launch.take(),
             Event::LeaseEnded(_) => self.lease = None,
-            Event::Probed { .. } => self.probe = None,
+            Event::Probed { outcome, .. } => {
+                self.probe = None;
+                self.judge.ended(now, outcome, &settings.health);
+            }
             Event::OwnerFound { .. } => self.owner = None,
             Event::SyncEnded { .. } => self.sync = None,
             Event::Spawned(generation) => {
                 (self.live, self.launch, self.newest) = (Some(generation), None, Some(generation));
-                (self.ending, self.killed) = (false, false);
+                (self.ending, self.killed, self.judge) = (false, false, Judge::default());
             }
             Event::Exited(_) => {
                 self.live = None;
                 self.owner = None;
             }
-            Event::StopRequested(signal) => self.stop_requested(now, signal, drain),
+            Event::StopRequested(signal) => self.stop_requested(now, signal, settings.drain),
         }
     }
 
@@ -105,13 +111,16 @@ impl Record {
     }
 
     /// Checks the orders that an event led to, one by one, as they are carried out.
-    pub(crate) fn ordered(&mut self, actions: &Actions) {
+    pub(crate) fn ordered(&mut self, now: Instant, actions: &Actions, settings: &Settings) {
         for action in *actions {
             assert!(self.quit.is_none(), "the end is the end, but then came {action:?}");
             self.orders_fit_the_worker_that_lives(action);
             self.nothing_new_begins_after_a_stop(action);
+            let is_kept = self.live.is_some() && !self.ending;
+            self.judge.ordered(now, action, is_kept, &settings.health);
             self.note(action);
         }
+        self.judge.is_heard();
         assert_eq!(self.owes_drain, None, "a stop is passed on to the worker with the very signal");
         assert!(!self.owes_kill, "a second stop kills at once");
         assert!(!self.owes_sync, "each healthy start is followed by a sync at once");
@@ -212,6 +221,8 @@ impl Record {
     /// What must hold when the machine has had its say and waits for the next event.
     pub(crate) fn turn_is_over(&self, now: Instant, machine: &Machine) {
         assert_eq!(machine.worker().is_some(), self.live.is_some() && !self.has_quit(), "the machine knows who lives");
+        let streak = if machine.condition() == Condition::Running { self.judge.streak() } else { 0 };
+        assert_eq!(machine.streak(), streak, "failed probes are counted right");
         assert_ne!(machine.condition(), Condition::Launching, "a launch is answered in the same breath");
         assert!(
             machine.next_deadline().is_some_and(|at| at > now) || self.has_quit(),

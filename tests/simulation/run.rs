@@ -221,7 +221,7 @@ impl Run {
             }
             self.quiet = Quiet { since: self.now, wakes: 0 };
         }
-        self.record.happened(self.now, event, self.settings.drain);
+        self.record.happened(self.now, event, &self.settings);
         self.reference.take(self.now, event);
         if event == Event::TimePassed {
             self.pass_time();
@@ -284,7 +284,7 @@ impl Run {
     }
 
     fn carry_out(&mut self, actions: &Actions) {
-        self.record.ordered(actions);
+        self.record.ordered(self.now, actions, &self.settings);
         for action in *actions {
             self.world.perform(&mut self.dice, self.now, action);
             if action == Action::Reload && self.dice.one_in(2) {
