@@ -214,10 +214,11 @@ impl Probes {
 
     /// From the start of one probe to the start of the next, but not in the past: no burst follows a slow one.
     fn after_interval(&self, now: Instant, settings: &HealthSettings) -> Instant {
-        match self.turn {
-            Turn::InFlight { since, .. } => now.max(since + settings.interval),
-            Turn::Rest | Turn::Due { .. } => now + settings.interval,
-        }
+        let since = match self.turn {
+            Turn::InFlight { since, .. } => since,
+            Turn::Rest | Turn::Due { .. } => now,
+        };
+        now.max(since + settings.interval)
     }
 }
 
