@@ -33,7 +33,6 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
 compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 
-mod code;
 mod files;
 #[cfg(any(target_os = "macos", target_os = "freebsd"))]
 mod kqueue;
@@ -61,7 +60,6 @@ mod sys {
     pub(crate) use crate::process::macos::Processes;
 }
 
-pub use crate::code::give_back_code;
 pub use crate::files::{
     Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
     takes_output,
