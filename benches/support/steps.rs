@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use platform::{ExitNotice, ExitWatch, Pid, PortTrial, Reaped, SendSignal};
+use platform::{ExitWatch, Pid, PortTrial, Reaped, Signal};
 
 use super::place::{PortClaim, TempDir, free_port};
 use super::record::{Mark, Record};
@@ -24,10 +24,9 @@ use super::{Results, Summary, now_ns, programs, wait_for};
 
 const TABLE: &str = "Where the time of a restart goes (the same calls, one by one, in another process)";
 
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 6] = [
     "SIGKILL until the exit is noticed",
-    "look, and kill what is left of the group",
-    "reap",
+    "kill what is left of the group, and reap",
     "try the port, with a socket made before",
     "look whether the logs opened before still hold",
     "spawn, until it returns",
@@ -64,10 +63,10 @@ pub(crate) fn measure(results: &mut Results, rounds: usize) {
             times.push(step);
         }
     }
-    let _ = platform::signal(pid, SendSignal::Kill);
+    let _ = platform::signal(pid, Signal::Kill);
     wait_for(
         || "the last worker's end".to_owned(),
-        || matches!(platform::reap(pid), Ok(Reaped::Exit(_))).then_some(()),
+        || (platform::reap_with_group(pid) != Reaped::NotYet).then_some(()),
     );
     for (step, times) in STEPS.into_iter().zip(times) {
         results.add(TABLE, step, "µs", Summary::of(times));
@@ -93,25 +92,22 @@ impl Scene {
         }
     }
 
-    fn restart(&mut self, pid: Pid) -> (Pid, [f64; 7]) {
-        let mut bell = ExitWatch::register(pid).expect("a bell");
+    fn restart(&mut self, pid: Pid) -> (Pid, [f64; 6]) {
+        let mut watch = ExitWatch::register(pid).expect("an exit watch");
         let registry = self.poll.registry();
         registry
-            .register(&mut SourceFd(&bell.as_raw_fd()), Token(0), Interest::READABLE)
-            .expect("a bell can be watched");
+            .register(&mut SourceFd(&watch.as_raw_fd()), Token(0), Interest::READABLE)
+            .expect("it can be waited for");
         let trial = PortTrial::of(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()))).expect("a socket");
         let logs = self.open_logs();
         let killed_at = now_ns();
-        platform::signal(pid, SendSignal::Kill).expect("our own worker");
-        self.wait_for_bell(&mut bell);
+        platform::signal(pid, Signal::Kill).expect("our own worker");
+        self.wait_for_exit(&mut watch);
         let noticed_at = now_ns();
-        let _ = platform::peek(pid);
-        let _ = platform::signal_group(pid, SendSignal::Kill);
-        let group_killed_at = now_ns();
         // On kqueue systems the exit may be announced before the worker can be reaped.
-        while matches!(platform::reap(pid), Ok(Reaped::NotYet)) {}
+        while platform::reap_with_group(pid) == Reaped::NotYet {}
         let reaped_at = now_ns();
-        drop(bell);
+        drop(watch);
         let begun_at = now_ns();
         assert!(trial.is_free().is_ok_and(|is_free| is_free), "the port is free once its worker is gone");
         let tried_at = now_ns();
@@ -125,8 +121,7 @@ impl Scene {
         let first_at = wait_for(|| "the next worker".to_owned(), || self.mark(next, Mark::Began));
         let spans = [
             (killed_at, noticed_at),
-            (noticed_at, group_killed_at),
-            (group_killed_at, reaped_at),
+            (noticed_at, reaped_at),
             (begun_at, tried_at),
             (tried_at, looked_at),
             (looked_at, spawned_at),
@@ -154,12 +149,12 @@ impl Scene {
         (pid, now_ns())
     }
 
-    fn wait_for_bell(&mut self, bell: &mut ExitWatch) {
-        while !bell.has_fired() {
+    fn wait_for_exit(&mut self, watch: &mut ExitWatch) {
+        while !watch.has_fired() {
             match self.poll.poll(&mut self.events, Some(super::LIMIT)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("cannot wait for the bell: {error}"),
+                Err(error) => panic!("cannot wait for the exit: {error}"),
             }
         }
     }

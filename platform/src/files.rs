@@ -11,9 +11,7 @@ use std::path::Path;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{AccessFlags, access};
 
-use crate::effective_user_id;
-#[cfg(target_os = "linux")]
-use crate::linux::exchange;
+use crate::limits::effective_user_id;
 
 /// Puts a file in the place of another, or where there is none: whoever opens `path` finds the old one or the new one,
 /// whole. The file must lie in the same directory.
@@ -26,6 +24,20 @@ pub fn replace(file: &Path, path: &Path) -> io::Result<()> {
         return std::fs::remove_file(file);
     }
     std::fs::rename(file, path)
+}
+
+/// Swaps two regular files. A rename over a file makes ext4 write the new one to the disk at once (auto_da_alloc,
+/// ext4(5)): 127 µs where swapping and removing take 30, and a write to the disk for a file that is soon replaced.
+/// False where the kernel or the file system can't, or `path` is no regular file; then nothing has changed.
+#[cfg(target_os = "linux")]
+fn exchange(file: &Path, path: &Path) -> bool {
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let names =
+        [file, path].map(|path| std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())));
+    let (true, [Ok(file), Ok(path)]) = (is_file, names) else { return false };
+    let (from, to, flags) = (file.as_ptr(), path.as_ptr(), libc::RENAME_EXCHANGE);
+    // SAFETY: both names are live C strings; AT_FDCWD stands for the working directory, and absolute names ignore it.
+    unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, flags) == 0 }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -96,7 +96,19 @@ pub fn open_files_limit() -> io::Result<u64> {
 /// macOS reports an unlimited hard limit and refuses a soft one above kern.maxfilesperproc.
 #[cfg(target_os = "macos")]
 fn open_files_max() -> libc::rlim_t {
-    crate::process::macos::files_per_process_max().unwrap_or(OPEN_FILES_WANTED)
+    files_per_process_max().unwrap_or(OPEN_FILES_WANTED)
+}
+
+/// kern.maxfilesperproc: no soft limit of open files may be above it.
+#[cfg(target_os = "macos")]
+fn files_per_process_max() -> Option<u64> {
+    const NAME: &std::ffi::CStr = c"kern.maxfilesperproc";
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>();
+    let out = (&raw mut value).cast::<libc::c_void>();
+    // SAFETY: `out` is a live libc::c_int and `size` its size; nothing is set.
+    let asked = unsafe { libc::sysctlbyname(NAME.as_ptr(), out, &raw mut size, std::ptr::null_mut(), 0) };
+    if asked == 0 && size == size_of::<libc::c_int>() { u64::try_from(value).ok() } else { None }
 }
 
 #[cfg(not(target_os = "macos"))]
@@ -104,9 +116,23 @@ fn open_files_max() -> libc::rlim_t {
     OPEN_FILES_WANTED
 }
 
+/// In one call on 5.11 and newer, else one by one.
 #[cfg(target_os = "linux")]
 fn mark_inherited() -> io::Result<()> {
-    crate::linux::close_on_exec_from(FIRST_INHERITED_FD)
+    // SAFETY: the flag CLOSE_RANGE_CLOEXEC closes nothing, it only marks; the arguments are integers.
+    let marked = unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST_INHERITED_FD, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    if marked == 0 {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        if let Some(fd) = name.to_str().and_then(|name| name.parse().ok()).filter(|&fd| fd >= FIRST_INHERITED_FD) {
+            close_on_exec(fd);
+        }
+    }
+    Ok(())
 }
 
 /// As far as is sensible to look: descriptors above a limit that was lowered later are still there.
@@ -137,4 +163,32 @@ pub(crate) fn inherited_umask() -> Option<Mode> {
 #[must_use]
 pub fn effective_user_id() -> u32 {
     nix::unistd::geteuid().as_raw()
+}
+
+/// Whether an error means that this process or machine ran out of something: descriptors (EMFILE, ENFILE), buffers
+/// (ENOBUFS), memory (ENOMEM), processes (EAGAIN), or local ports (EADDRNOTAVAIL, connect(2)).
+///
+/// EAGAIN stands for "would block" as well; callers that ask have handled that before.
+#[must_use]
+pub fn is_local_error(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_out_is_our_trouble_and_a_refusal_is_not() {
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL] {
+            assert!(is_local_error(&io::Error::from_raw_os_error(errno)), "errno {errno}");
+        }
+        for errno in [libc::ECONNREFUSED, libc::ECONNRESET, libc::ETIMEDOUT] {
+            assert!(!is_local_error(&io::Error::from_raw_os_error(errno)), "errno {errno}");
+        }
+        assert!(!is_local_error(&io::ErrorKind::ConnectionRefused.into()));
+    }
 }

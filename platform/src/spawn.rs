@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use self::linux as sys;
 #[cfg(not(target_os = "linux"))]
 use self::posix as sys;
-use crate::process::Pid;
+use crate::pid::Pid;
 
 /// The first descriptor that is not standard input, output or error.
 const FIRST_OTHER_FD: RawFd = 3;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use worker_supervisor_platform::{
-    Command, ExitStatus, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap, spawn,
+    Command, ExitStatus, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap_with_group, spawn,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -32,13 +32,13 @@ fn a_death_by_a_real_time_signal_is_told_and_reaped() {
     // SAFETY: a signal to a child of ours that has not been reaped.
     assert_eq!(unsafe { libc::kill(pid.as_raw(), number) }, 0);
     let limit_at = Instant::now() + LIMIT;
-    let reaped = loop {
-        match reap(pid).expect("reap") {
+    let status = loop {
+        match reap_with_group(pid) {
             Reaped::NotYet => assert!(Instant::now() < limit_at, "never exited"),
-            reaped @ (Reaped::Exit(_) | Reaped::NotAChild) => break reaped,
+            Reaped::Gone(status) => break status,
         }
     };
-    assert_eq!(reaped, Reaped::Exit(ExitStatus::Signal { number, core: false }));
+    assert_eq!(status, ExitStatus::Signal { number, core: false });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use platform::{Signal, SignalQueue, Signals};
+use platform::{Signal, Signals};
 
 use super::output_result;
 use crate::config::Config;
@@ -84,10 +84,10 @@ impl Wait {
         if self.events.iter().any(|event| event.token() == OUTPUT && (event.is_error() || event.is_write_closed())) {
             return Ok(true);
         }
-        while let Some(signal) = self.signals.next()? {
+        while let Some(signal) = self.signals.take()? {
             match signal {
                 Signal::Term | Signal::Int | Signal::Hup => return Ok(true),
-                Signal::Usr1 | Signal::Child => {}
+                Signal::Usr1 | Signal::Child | Signal::Kill | Signal::Cont => {}
             }
         }
         Ok(false)

@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use platform::{Identity, Pinned, SendSignal};
+use platform::{Identity, Pinned, Signal};
 
 use super::{span, wall_clock_ms};
 use crate::config::Config;
@@ -67,7 +67,7 @@ fn failed(cause: impl std::fmt::Display) -> Error {
 /// False: the supervisor is gone.
 fn signal(supervisor: &Identity) -> Result<bool, Error> {
     match Pinned::open(supervisor.pid).map_err(failed)? {
-        Some(pinned) if pinned.identity() == supervisor => pinned.signal(SendSignal::Usr1).map_err(failed),
+        Some(pinned) if pinned.identity() == supervisor => pinned.signal(Signal::Usr1).map_err(failed),
         Some(_) | None => Ok(false),
     }
 }

@@ -6,7 +6,6 @@
 //! waits but the poll. After the start only the policy's `Quit` or a failed poll ends it; all else becomes an event or
 //! a line in the log.
 
-mod child;
 mod client;
 mod helpers;
 pub mod launch;

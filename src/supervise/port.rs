@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use platform::{Pid, Pinned, PortTrial, SendSignal};
+use platform::{Pid, Pinned, PortTrial, Signal};
 
 use crate::error::escape;
 use crate::policy::Holders;
@@ -72,14 +72,14 @@ impl PortWatch {
         if !self.found.is_empty() {
             self.asked = std::mem::take(&mut self.found);
         }
-        signal_all(&self.asked, SendSignal::Term)?;
+        signal_all(&self.asked, Signal::Term)?;
         // A stopped process never sees SIGTERM.
-        signal_all(&self.asked, SendSignal::Cont)
+        signal_all(&self.asked, Signal::Cont)
     }
 
     /// Sends SIGKILL to those of them that are left.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        signal_all(&self.asked, SendSignal::Kill)
+        signal_all(&self.asked, Signal::Kill)
     }
 
     fn find(&mut self, address: SocketAddr) -> Holders {
@@ -111,7 +111,7 @@ impl PortWatch {
 }
 
 /// Signals each of them, whatever becomes of the others; the first error is told.
-fn signal_all(holders: &[Pinned], signal: SendSignal) -> io::Result<()> {
+fn signal_all(holders: &[Pinned], signal: Signal) -> io::Result<()> {
     let mut outcome = Ok(());
     for holder in holders {
         let sent = holder.signal(signal).map(drop);

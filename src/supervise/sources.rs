@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use log::warn;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Registry, Token};
-use platform::{Signal, SignalQueue, Signals};
+use platform::{Signal, Signals};
 
 use crate::policy::StopSignal;
 
@@ -99,7 +99,7 @@ impl SignalReader {
         let mut taken = TakenSignals::default();
         self.has_more = false;
         for _ in 0..SIGNALS_MAX {
-            match self.signals.next() {
+            match self.signals.take() {
                 Ok(Some(signal)) => taken.add(signal),
                 Ok(None) => return taken,
                 Err(error) => {
@@ -129,6 +129,8 @@ impl TakenSignals {
             Signal::Term => StopSignal::Term,
             Signal::Int => StopSignal::Int,
             Signal::Hup => StopSignal::Hup,
+            // Not listened to.
+            Signal::Kill | Signal::Cont => return,
         };
         self.stop.get_or_insert(stop);
     }

@@ -1,7 +1,7 @@
 //! The live worker: its exit, its signals, its end.
 //!
-//! Status comes from waitpid alone, and never by waiting: exit watch, SIGCHLD and health ticks only say when to look. Before
-//! a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
+//! Status comes from waitpid alone, and never by waiting: exit watch, SIGCHLD and health ticks only say when to look.
+//! Before a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use platform::{ExitNotice, ExitStatus, ExitWatch, Identity, Pid, Pinned, SendSignal};
+use platform::{ExitStatus, ExitWatch, Identity, Pid, Pinned, Reaped, Signal};
 
-use super::child;
 use super::sources::Source;
 use crate::policy::{Generation, StopSignal};
 
@@ -37,7 +36,7 @@ pub(super) struct Worker {
     /// `None`: before this supervisor's time.
     spawned_at: Option<Instant>,
     origin: Origin,
-    watch: Option<ExitWatch>,
+    exit_watch: Option<ExitWatch>,
     /// Set once an exit was announced that could not be reaped yet.
     retry: Option<Retry>,
     /// Whether to look in the next turn, even if nothing announces an exit.
@@ -66,14 +65,14 @@ struct Retry {
 pub(crate) struct Departure {
     pub(super) generation: Generation,
     pub(super) pid: Pid,
-    /// `None`: it was not this supervisor's child, or somebody else reaped it.
+    /// Unknown, if it was not this supervisor's child.
     pub(super) status: ExitStatus,
     /// From its spawn until its exit was seen, if this supervisor spawned it.
     pub(super) lived: Option<Duration>,
 }
 
 impl Worker {
-    /// A worker that was just spawned. Without an exit watch (no descriptor, or the system refuses) SIGCHLD and the health
+    /// A worker that was just spawned. Without a watch (no descriptor, or the system refuses) SIGCHLD and the health
     /// ticks have to do; the error says why.
     pub(super) fn spawned(
         registry: &Registry,
@@ -81,7 +80,7 @@ impl Worker {
         pid: Pid,
         now: Instant,
     ) -> (Self, Option<io::Error>) {
-        let (watch, error) = match watch_exit(registry, pid) {
+        let (exit_watch, error) = match watch_exit(registry, pid) {
             Ok(watch) => (Some(watch), None),
             Err(error) => (None, Some(error)),
         };
@@ -90,7 +89,7 @@ impl Worker {
             pid,
             spawned_at: Some(now),
             origin: Origin::Child,
-            watch,
+            exit_watch,
             retry: None,
             is_look_due: false,
         };
@@ -104,15 +103,16 @@ impl Worker {
         if pinned.identity() != recorded || platform::is_self_or_ancestor(recorded.pid) {
             return Ok(None);
         }
-        let watch = watch_exit(registry, recorded.pid).ok();
+        let exit_watch = watch_exit(registry, recorded.pid).ok();
         let (generation, pid, origin) = (Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned));
         Ok(Some(
-            Self { generation, pid, spawned_at: None, origin, watch, retry: None, is_look_due: false }.listening(now),
+            Self { generation, pid, spawned_at: None, origin, exit_watch, retry: None, is_look_due: false }
+                .listening(now),
         ))
     }
 
-    /// Looks again at once if the exit was announced while the watch was registered: on kqueue systems its descriptor then
-    /// stays silent (EV_ADD fails with ESRCH from the moment that an exit begins; XNU, kern_event.c).
+    /// Looks again at once if the exit was announced while the watch was registered: on kqueue systems its descriptor
+    /// then stays silent (EV_ADD fails with ESRCH from the moment that an exit begins; XNU, kern_event.c).
     fn listening(mut self, now: Instant) -> Self {
         if self.is_exit_expected() {
             self.retry = Some(Retry { at: now, attempt: 0 });
@@ -122,7 +122,7 @@ impl Worker {
 
     /// Whether the exit was announced, or is one that nothing would announce: no SIGCHLD comes for another's child.
     fn is_exit_expected(&mut self) -> bool {
-        match (&mut self.watch, &self.origin) {
+        match (&mut self.exit_watch, &self.origin) {
             (Some(watch), _) => watch.has_fired(),
             (None, Origin::Adopted(_)) => true,
             (None, Origin::Child | Origin::Reaped(_)) => false,
@@ -157,22 +157,22 @@ impl Worker {
     /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
     /// worker is to be dropped.
     pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
-        let gone = match &self.origin {
-            Origin::Child => child::reap(self.pid),
-            Origin::Adopted(pinned) if pinned.is_alive() => None,
+        let reaped = match &self.origin {
+            Origin::Child => platform::reap_with_group(self.pid),
+            Origin::Adopted(pinned) if pinned.is_alive() => Reaped::NotYet,
             Origin::Adopted(_) => {
                 kill_leaderless_group(self.pid);
-                Some(ExitStatus::Unknown)
+                Reaped::Gone(ExitStatus::Unknown)
             }
-            Origin::Reaped(status) => Some(*status),
+            Origin::Reaped(status) => Reaped::Gone(*status),
         };
-        match gone {
-            Some(status) if self.has_left(now, status) => {
+        match reaped {
+            Reaped::Gone(status) if self.has_left(now, status) => {
                 let lived = self.spawned_at.map(|spawned_at| now.saturating_duration_since(spawned_at));
                 Some(Departure { generation: self.generation, pid: self.pid, status, lived })
             }
-            Some(_) => None,
-            None => {
+            Reaped::Gone(_) => None,
+            Reaped::NotYet => {
                 if self.is_exit_expected() && self.retry.is_none_or(|retry| now >= retry.at) {
                     self.schedule_retry(now);
                 }
@@ -209,21 +209,21 @@ impl Worker {
     /// means that the signal may not be sent; a worker that is gone is none.
     pub(super) fn drain(&self, signal: StopSignal, whole_group: bool) -> io::Result<()> {
         let signal = match signal {
-            StopSignal::Term => SendSignal::Term,
-            StopSignal::Int => SendSignal::Int,
-            StopSignal::Hup => SendSignal::Hup,
+            StopSignal::Term => Signal::Term,
+            StopSignal::Int => Signal::Int,
+            StopSignal::Hup => Signal::Hup,
         };
         self.send(signal, whole_group)?;
-        self.send(SendSignal::Cont, whole_group)
+        self.send(Signal::Cont, whole_group)
     }
 
     /// Kills the worker and its group.
     pub(super) fn kill(&self) -> io::Result<()> {
-        self.send(SendSignal::Kill, true)?;
-        self.send(SendSignal::Kill, false)
+        self.send(Signal::Kill, true)?;
+        self.send(Signal::Kill, false)
     }
 
-    fn send(&self, signal: SendSignal, whole_group: bool) -> io::Result<()> {
+    fn send(&self, signal: Signal, whole_group: bool) -> io::Result<()> {
         match (&self.origin, whole_group) {
             (Origin::Child, true) => platform::signal_group(self.pid, signal),
             (Origin::Child, false) => platform::signal(self.pid, signal),
@@ -246,7 +246,8 @@ impl Worker {
 /// knows). So if nobody has the pid now, the members are those that the worker left.
 fn kill_leaderless_group(leader: Pid) {
     if let Ok(None) = platform::identify(leader) {
-        child::kill_group(leader);
+        // Nobody left is no error, and there is no other.
+        let _ = platform::signal_group(leader, Signal::Kill);
     }
 }
 
@@ -263,12 +264,13 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn an_adopted_worker_without_a_bell_is_looked_at_now_and_then() {
+    fn an_adopted_worker_without_an_exit_watch_is_looked_at_now_and_then() {
         let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
         let origin = Origin::Adopted(Pinned::open(pid).unwrap().unwrap());
         let (generation, spawned_at) = (Generation::ADOPTED, None);
-        let mut worker = Worker { generation, pid, spawned_at, origin, watch: None, retry: None, is_look_due: false };
+        let mut worker =
+            Worker { generation, pid, spawned_at, origin, exit_watch: None, retry: None, is_look_due: false };
         let now = Instant::now();
         assert_eq!(worker.look(now), None);
         let next = worker.deadline();
@@ -284,8 +286,15 @@ mod tests {
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
         let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(ExitStatus::Unknown), Instant::now());
-        let mut worker =
-            Worker { generation, pid, spawned_at: Some(start), origin, watch: None, retry: None, is_look_due: false };
+        let mut worker = Worker {
+            generation,
+            pid,
+            spawned_at: Some(start),
+            origin,
+            exit_watch: None,
+            retry: None,
+            is_look_due: false,
+        };
         worker.schedule_retry(start);
         let mut departed_at = None;
         while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))

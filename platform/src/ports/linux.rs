@@ -11,21 +11,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::{DESCRIPTORS_MAX, Listener, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
-use crate::process::{Pid, group_of};
+use self::sock_diag::Socket;
+use super::listener::{DESCRIPTORS_MAX, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
+use crate::pid::Pid;
+use crate::process::group_of;
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// One listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Socket {
-    place: Listener,
-    inode: u64,
-    user_id: u32,
-}
-
-pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
+pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     let mut sockets = listening(addr.port())?;
     keep_in_the_way(&mut sockets, addr, |socket| socket.place);
     let mut pids = Vec::new();
@@ -35,13 +29,13 @@ pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-pub(crate) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
+pub(super) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
     let mut sockets = listening(addr.port())?;
     keep_in_the_way(&mut sockets, addr, |socket| socket.place);
     Ok(sockets.into_iter().map(|socket| socket.user_id).collect())
 }
 
-pub(crate) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
+pub(super) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
     let mut unexplained = listening(addr.port())?;
     keep_reached(&mut unexplained, addr, |socket| socket.place);
     if unexplained.is_empty() {

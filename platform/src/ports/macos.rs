@@ -9,9 +9,12 @@ use std::io;
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
-use crate::effective_user_id;
-use crate::process::{Pid, group_of};
+use super::listener::{
+    DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached,
+};
+use crate::limits::effective_user_id;
+use crate::pid::Pid;
+use crate::process::group_of;
 
 /// The most descriptors of one process that are looked at: a buffer of 128 KiB.
 const PROCESS_DESCRIPTORS_MAX: usize = 16 * 1024;
@@ -116,13 +119,18 @@ struct Open {
     pid: Pid,
 }
 
-pub(crate) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
+pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     let mut sockets = Scan::new().all(&visible_processes()?, addr.port());
     keep_in_the_way(&mut sockets, addr, |open| open.place);
     Ok(sockets.into_iter().map(|open| open.pid).collect())
 }
 
-pub(crate) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
+/// Another user's sockets are not told of.
+pub(super) fn holding_users(_addr: SocketAddr) -> io::Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
+pub(super) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
     let mut scan = Scan::new();
     if reaches(scan.all(&[group], addr.port()), addr) {
         return Ok(Ownership::Own);

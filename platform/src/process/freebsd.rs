@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 
-use crate::process::{Pid, ProcessTable, StartTime};
+use crate::pid::Pid;
 
 /// The longest path that is read.
 const PATH_BYTES_MAX: usize = 1024;
@@ -14,32 +14,25 @@ const PATH_BYTES_MAX: usize = 1024;
 /// `SZOMB` of sys/proc.h.
 const ZOMBIE: libc::c_char = 5;
 
-/// What sysctl tells.
-pub(crate) struct Processes;
+pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
+    let info = kinfo(pid)?.filter(|info| info.ki_stat != ZOMBIE);
+    Ok(info.map(|info| format!("{}.{:06}", info.ki_start.tv_sec, info.ki_start.tv_usec)))
+}
 
-impl ProcessTable for Processes {
-    fn started(pid: Pid) -> io::Result<Option<StartTime>> {
-        Ok(kinfo(pid)?.filter(|info| info.ki_stat != ZOMBIE).map(|info| {
-            let text = format!("{}.{:06}", info.ki_start.tv_sec, info.ki_start.tv_usec);
-            StartTime::from(text)
-        }))
-    }
+pub(super) fn parent(pid: Pid) -> Option<i32> {
+    kinfo(pid).ok()?.map(|info| info.ki_ppid)
+}
 
-    fn parent(pid: Pid) -> Option<i32> {
-        kinfo(pid).ok()?.map(|info| info.ki_ppid)
-    }
+pub(super) fn program(pid: Pid) -> Option<String> {
+    path_of(pid).or_else(|| {
+        let info = kinfo(pid).ok()??;
+        let name: Vec<u8> = info.ki_comm.iter().map(|&c| c as u8).take_while(|&byte| byte != 0).collect();
+        Some(String::from_utf8_lossy(&name).into_owned())
+    })
+}
 
-    fn program(pid: Pid) -> Option<String> {
-        path_of(pid).or_else(|| {
-            let info = kinfo(pid).ok()??;
-            let name: Vec<u8> = info.ki_comm.iter().map(|&c| c as u8).take_while(|&byte| byte != 0).collect();
-            Some(String::from_utf8_lossy(&name).into_owned())
-        })
-    }
-
-    fn user_id(pid: Pid) -> Option<u32> {
-        kinfo(pid).ok()?.map(|info| info.ki_uid)
-    }
+pub(super) fn user_id(pid: Pid) -> Option<u32> {
+    kinfo(pid).ok()?.map(|info| info.ki_uid)
 }
 
 /// None: there is no such process.

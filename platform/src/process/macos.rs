@@ -3,44 +3,35 @@
 //! user, or for root (XNU: proc_security_policy). Zombies and processes that have begun to exit are not found, which is
 //! how this program counts them anyway.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::c_int;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 
-use crate::process::{Pid, ProcessTable, StartTime};
+use crate::pid::Pid;
 
-/// What libproc tells.
-pub(crate) struct Processes;
-
-impl ProcessTable for Processes {
-    fn started(pid: Pid) -> io::Result<Option<StartTime>> {
-        let info: io::Result<libc::proc_bsdinfo> = pid_info(pid, libc::PROC_PIDTBSDINFO);
-        match info {
-            Ok(info) => {
-                let text = format!("{}.{:06}", info.pbi_start_tvsec, info.pbi_start_tvusec);
-                Ok(Some(StartTime::from(text)))
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
-            Err(error) => Err(error),
-        }
+pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
+    let info: io::Result<libc::proc_bsdinfo> = pid_info(pid, libc::PROC_PIDTBSDINFO);
+    match info {
+        Ok(info) => Ok(Some(format!("{}.{:06}", info.pbi_start_tvsec, info.pbi_start_tvusec))),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
     }
+}
 
-    fn parent(pid: Pid) -> Option<i32> {
-        short_info(pid).map(|info| info.pbsi_ppid.cast_signed())
-    }
+pub(super) fn parent(pid: Pid) -> Option<i32> {
+    short_info(pid).map(|info| info.pbsi_ppid.cast_signed())
+}
 
-    fn program(pid: Pid) -> Option<String> {
-        path_of(pid).or_else(|| {
-            let info = short_info(pid)?;
-            let name: Vec<u8> =
-                info.pbsi_comm.iter().map(|&c| c.cast_unsigned()).take_while(|&byte| byte != 0).collect();
-            Some(String::from_utf8_lossy(&name).into_owned())
-        })
-    }
+pub(super) fn program(pid: Pid) -> Option<String> {
+    path_of(pid).or_else(|| {
+        let info = short_info(pid)?;
+        let name: Vec<u8> = info.pbsi_comm.iter().map(|&c| c.cast_unsigned()).take_while(|&byte| byte != 0).collect();
+        Some(String::from_utf8_lossy(&name).into_owned())
+    })
+}
 
-    fn user_id(pid: Pid) -> Option<u32> {
-        short_info(pid).map(|info| info.pbsi_uid)
-    }
+pub(super) fn user_id(pid: Pid) -> Option<u32> {
+    short_info(pid).map(|info| info.pbsi_uid)
 }
 
 fn short_info(pid: Pid) -> Option<libc::proc_bsdshortinfo> {
@@ -70,15 +61,4 @@ fn path_of(pid: Pid) -> Option<String> {
     let path = buffer.get(..usize::try_from(length).ok().filter(|&length| length > 0)?)?;
     let path = path.split(|&byte| byte == 0).next()?;
     Some(String::from_utf8_lossy(path).into_owned())
-}
-
-/// kern.maxfilesperproc: no soft limit of open files may be above it.
-pub(crate) fn files_per_process_max() -> Option<u64> {
-    const NAME: &CStr = c"kern.maxfilesperproc";
-    let mut value: c_int = 0;
-    let mut size = size_of::<c_int>();
-    let out = (&raw mut value).cast::<c_void>();
-    // SAFETY: `out` is a live c_int and `size` its size; nothing is set.
-    let asked = unsafe { libc::sysctlbyname(NAME.as_ptr(), out, &raw mut size, std::ptr::null_mut(), 0) };
-    if asked == 0 && size == size_of::<c_int>() { u64::try_from(value).ok() } else { None }
 }

@@ -1,7 +1,7 @@
 //! The queue of signals.
 
 use nix::sys::signal::{SigHandler, SigSet, Signal as Nix, raise};
-use worker_supervisor_platform::{ExitStatus, Signal, SignalQueue, Signals, prepare_process};
+use worker_supervisor_platform::{ExitStatus, Signal, Signals, prepare_process};
 
 use crate::support::{Ears, Helper, eventually, reap_soon};
 
@@ -15,7 +15,7 @@ crate::tests![
 ];
 
 fn everything(signals: &mut Signals) -> Vec<Signal> {
-    std::iter::from_fn(|| signals.next().expect("the queue")).collect()
+    std::iter::from_fn(|| signals.take().expect("the queue")).collect()
 }
 
 fn a_signal_sent_before_the_queue_exists_is_queued_once() {
@@ -29,7 +29,7 @@ fn a_signal_sent_before_the_queue_exists_is_queued_once() {
     // The poll wakes for it, too: what came first is not asked before.
     let mut woken = false;
     let found = ears.wait("a wake for the earlier signal", || {
-        if std::mem::replace(&mut woken, true) { signals.next().expect("the queue") } else { None }
+        if std::mem::replace(&mut woken, true) { signals.take().expect("the queue") } else { None }
     });
     assert_eq!(found, Signal::Term);
     assert_eq!(everything(&mut signals), []);
@@ -42,7 +42,7 @@ fn a_signal_sent_later_wakes_the_poll_each_time() {
     for (sent, expected) in [(Nix::SIGTERM, Signal::Term), (Nix::SIGUSR1, Signal::Usr1), (Nix::SIGTERM, Signal::Term)] {
         assert_eq!(everything(&mut signals), []);
         raise(sent).expect("raised");
-        assert_eq!(ears.wait("the signal", || signals.next().expect("the queue")), expected);
+        assert_eq!(ears.wait("the signal", || signals.take().expect("the queue")), expected);
     }
 }
 
@@ -75,14 +75,14 @@ fn children_that_the_parent_ignored_are_reported_again() {
     let mut ears = Ears::new();
     ears.hear(&signals);
     let helper = Helper::start("exit", &["7"]);
-    assert_eq!(ears.wait("SIGCHLD", || signals.next().expect("the queue")), Signal::Child);
+    assert_eq!(ears.wait("SIGCHLD", || signals.take().expect("the queue")), Signal::Child);
     assert_eq!(reap_soon(helper.pid), ExitStatus::Code(7));
 }
 
 fn a_queued_signal_does_not_act_on_the_process() {
     let mut signals = Signals::open().expect("a queue");
     raise(Nix::SIGTERM).expect("raised");
-    assert_eq!(eventually("the signal", || signals.next().expect("the queue")), Signal::Term);
+    assert_eq!(eventually("the signal", || signals.take().expect("the queue")), Signal::Term);
     // Nor once the queue is gone: it has been taken.
     drop(signals);
     assert_eq!(reap_soon(Helper::start("exit", &["0"]).pid), ExitStatus::Code(0));

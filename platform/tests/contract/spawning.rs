@@ -11,8 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use worker_supervisor_platform::{
-    Command, ExitStatus, Pipe, SignalQueue, Signals, SpawnError, SpawnStage, open_files_limit, pipe_from_helper,
-    pipe_to_helper, prepare_process, spawn,
+    Command, ExitStatus, Pipe, Signals, SpawnError, SpawnStage, open_files_limit, pipe_from_helper, pipe_to_helper,
+    prepare_process, spawn,
 };
 
 use crate::support::{Helper, TempDir, arguments, open_descriptors, own_program, reap_soon};

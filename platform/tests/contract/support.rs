@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use worker_supervisor_platform::{Command, ExitStatus, Pid, Pipe, Reaped, SendSignal, pipe_from_helper, spawn};
+use worker_supervisor_platform::{
+    Command, ExitStatus, Pid, Pipe, Reaped, Signal, pipe_from_helper, reap_with_group, signal_group, spawn,
+};
 
 /// How long anything may take before the test fails. Long, because it only matters when something is wrong.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -65,11 +67,20 @@ pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) ->
 
 /// Reaps a child that exits sooner or later.
 pub(crate) fn reap_soon(pid: Pid) -> ExitStatus {
-    eventually("the child's exit", || match worker_supervisor_platform::reap(pid).expect("reap") {
+    eventually("the child's exit", || match reap_with_group(pid) {
         Reaped::NotYet => None,
-        Reaped::Exit(status) => Some(status),
-        Reaped::NotAChild => panic!("{pid} is no child"),
+        Reaped::Gone(status) => Some(status),
     })
+}
+
+/// Waits until a child is a zombie, and leaves it so.
+pub(crate) fn wait_for_zombie(pid: Pid) {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value, and waitid may write it.
+    let waited = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid.as_raw() as libc::id_t, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+    };
+    assert_eq!(waited, 0, "{pid} is no child");
 }
 
 /// A helper process in a group of its own; killed with its group, and reaped, when it goes out of scope.
@@ -138,10 +149,9 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        if worker_supervisor_platform::peek(self.pid)
-            .is_ok_and(|seen| seen != worker_supervisor_platform::Peeked::NotAChild)
-        {
-            worker_supervisor_platform::signal_group(self.pid, SendSignal::Kill).ok();
+        // Asked first: once the test has reaped it, its pid may be anybody's.
+        if reap_with_group(self.pid) == Reaped::NotYet {
+            signal_group(self.pid, Signal::Kill).ok();
             reap_soon(self.pid);
         }
     }

@@ -294,7 +294,7 @@ mod tests {
         let stopped = bench.pid("stopped");
         bench.wait_for_reap(stopped, || {
             // Nobody waits for this one; the test must.
-            let _ = platform::reap(stopped);
+            let _ = platform::reap_with_group(stopped);
         });
     }
 

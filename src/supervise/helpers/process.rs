@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use platform::{ExitStatus, Pid, Pipe};
+use platform::{ExitStatus, Pid, Pipe, Reaped, Signal};
 
 use crate::config::Config;
-use crate::supervise::child::{kill_group, reap};
 use crate::supervise::launch::environment as env;
 
 /// How much is read at a time.
@@ -130,12 +129,12 @@ impl Helper {
     pub(crate) fn proceed(&mut self) -> Option<Done> {
         self.write();
         // Asked before the last read: whatever it printed before its end is in the pipe by then.
-        let gone = self.pid.and_then(reap);
-        if gone.is_some() {
+        let reaped = self.pid.map_or(Reaped::NotYet, platform::reap_with_group);
+        if reaped != Reaped::NotYet {
             self.pid = None;
         }
         self.read();
-        let status = gone?;
+        let Reaped::Gone(status) = reaped else { return None };
         let (output, overflowed) =
             self.capture.take().map_or((Vec::new(), false), |capture| (capture.bytes, capture.overflowed));
         Some(Done { status, output, overflowed })
@@ -144,7 +143,8 @@ impl Helper {
     /// Kills the helper and its group. [`Helper::proceed`] reports the end.
     pub(crate) fn kill(&mut self) {
         if let Some(pid) = self.pid {
-            kill_group(pid);
+            // Nobody left is no error, and there is no other.
+            let _ = platform::signal_group(pid, Signal::Kill);
         }
     }
 
@@ -172,7 +172,7 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         self.kill();
-        self.pid.and_then(reap);
+        self.pid.map(platform::reap_with_group);
     }
 }
 
@@ -270,7 +270,7 @@ impl Zombies {
 
     /// Reaps those that can be.
     pub(crate) fn sweep(&mut self) {
-        self.pids.retain(|pid| reap(*pid).is_none());
+        self.pids.retain(|pid| platform::reap_with_group(*pid) == Reaped::NotYet);
     }
 }
 
@@ -339,7 +339,7 @@ pub(crate) mod testing {
         pub(in crate::supervise) fn wait_for_reap(&mut self, pid: Pid, mut sweep: impl FnMut()) {
             self.turn_until("the reaping of a child", || {
                 sweep();
-                matches!(platform::peek(pid), Ok(platform::Peeked::NotAChild)).then_some(())
+                (platform::reap_with_group(pid) == Reaped::Gone(ExitStatus::Unknown)).then_some(())
             });
         }
     }
@@ -387,7 +387,7 @@ mod tests {
         let done = finish(&mut bench, helper);
         assert_eq!((done.status, done.overflowed), (ExitStatus::Code(0), false));
         assert_eq!(done.output, b"a b\n");
-        assert_eq!(platform::peek(pid).unwrap(), platform::Peeked::NotAChild);
+        assert_eq!(platform::reap_with_group(pid), Reaped::Gone(ExitStatus::Unknown));
     }
 
     #[test]
@@ -452,7 +452,7 @@ mod tests {
         drop(helper);
         bench.wait_for_end(child);
         bench.wait_for_reap(pid, || {
-            reap(pid);
+            platform::reap_with_group(pid);
         });
     }
 
@@ -486,7 +486,7 @@ mod tests {
         helper.let_go();
         assert_eq!(bench.file("out"), "{}\n");
         bench.wait_for_reap(pid, || {
-            reap(pid);
+            platform::reap_with_group(pid);
         });
     }
 

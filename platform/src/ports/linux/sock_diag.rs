@@ -6,8 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::Socket;
-use crate::ports::{LISTENERS_MAX, Listener};
+use crate::ports::listener::{LISTENERS_MAX, Listener};
 
 // Of linux/sock_diag.h and linux/inet_diag.h, where libc does not name them.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -22,6 +21,14 @@ const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = HEADER_BYTES + 8 + 48;
 /// `struct inet_diag_msg`: family, state, timer, retransmits, a sockid, then 4 each of expiry, two queues, user, inode.
 const ANSWER_BYTES: usize = 4 + 48 + 20;
+
+/// One listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) place: Listener,
+    pub(super) inode: u64,
+    pub(super) user_id: u32,
+}
 
 /// Every LISTEN socket on a port, of both families.
 pub(super) fn listening(port: u16, buffer: &mut [u8]) -> io::Result<Vec<Socket>> {

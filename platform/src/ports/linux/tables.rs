@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Socket;
-use crate::ports::{LISTENERS_MAX, Listener};
+use super::sock_diag::Socket;
+use crate::ports::listener::{LISTENERS_MAX, Listener};
 
 /// The state of a listening socket in the tables (TCP_LISTEN).
 const LISTEN: &str = "0A";

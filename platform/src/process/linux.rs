@@ -1,0 +1,130 @@
+//! Processes through /proc, which is read through fixed buffers. A process that vanishes meanwhile is simply gone.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
+
+use crate::pid::Pid;
+
+/// Longer than any line of /proc/PID/stat: 52 numbers of at most 20 digits, and a name of at most 64 bytes.
+const STAT_BYTES_MAX: usize = 2048;
+
+/// When a process started: the boot, and the ticks since then.
+pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
+    let stat = Stat::read(pid)?.filter(|stat| !stat.is_gone());
+    Ok(stat.map(|stat| format!("{}/{}", boot_id(), stat.started_ticks)))
+}
+
+pub(super) fn parent(pid: Pid) -> Option<i32> {
+    Stat::read(pid).ok()?.map(|stat| stat.parent)
+}
+
+/// Its path, or its name where the path may not be read.
+pub(super) fn program(pid: Pid) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe"));
+    path.map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
+        .or_else(|_| std::fs::read_to_string(format!("/proc/{pid}/comm")).map(|name| name.trim_end().to_owned()))
+        .ok()
+}
+
+pub(super) fn user_id(pid: Pid) -> Option<u32> {
+    let mut buffer = [0; 4096];
+    let bytes = read_small(&format!("/proc/{pid}/status"), &mut buffer).ok()?;
+    user_of_status(bytes)
+}
+
+/// The effective user: the second number of the line "Uid:", proc_pid_status(5).
+fn user_of_status(status: &[u8]) -> Option<u32> {
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+    std::str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The fields of /proc/PID/stat that are needed here, proc_pid_stat(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// Field 3.
+    state: u8,
+    /// Field 4.
+    parent: i32,
+    /// Field 22, in clock ticks since boot.
+    started_ticks: u64,
+}
+
+impl Stat {
+    /// None: there is no such process.
+    fn read(pid: Pid) -> io::Result<Option<Stat>> {
+        let mut buffer = [0; STAT_BYTES_MAX];
+        match read_small(&format!("/proc/{pid}/stat"), &mut buffer) {
+            Ok(bytes) => Stat::parse(bytes).map(Some).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("cannot understand /proc/{pid}/stat"))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The name in field 2 may hold blanks and parentheses, so the fields are counted from the last `)`.
+    fn parse(bytes: &[u8]) -> Option<Stat> {
+        let name_end = bytes.iter().rposition(|&byte| byte == b')')?;
+        let mut fields = std::str::from_utf8(&bytes[name_end + 1..]).ok()?.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let parent = fields.next()?.parse().ok()?;
+        let started_ticks = fields.nth(17)?.parse().ok()?;
+        Some(Stat { state, parent, started_ticks })
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// Ticks since boot mean something only together with the boot. "?" where a sandbox hides it.
+fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let mut buffer = [0; 64];
+        let bytes = read_small("/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or(b"?");
+        String::from_utf8_lossy(bytes).trim().to_owned()
+    })
+}
+
+/// Reads a file of /proc into a fixed buffer; what does not fit is left out.
+fn read_small<'a>(path: &str, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let mut file = File::open(path)?;
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(&buffer[..length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_shift_the_fields() {
+        let line = b"7 (a) S 1 (b) S 5 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 2 3\n";
+        assert_eq!(Stat::parse(line), Some(Stat { state: b'S', parent: 5, started_ticks: 987_654 }));
+    }
+
+    #[test]
+    fn a_cut_line_is_no_process() {
+        assert_eq!(Stat::parse(b"7 (a) S 5 7"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_number() {
+        assert_eq!(user_of_status(b"Name:\tx\nUid:\t1000\t1001\t1002\t1003\nGid:\t1\n"), Some(1001));
+        assert_eq!(user_of_status(b"Name:\tx\n"), None);
+    }
+}

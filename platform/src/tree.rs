@@ -1,0 +1,101 @@
+//! Children and their groups: signals to them, and the end of a child with what it left in its group.
+//! Status comes from waitpid alone, and nothing here waits. A process that is not our child is signalled through
+//! [`Pinned`](crate::Pinned), since its pid may be another's by now.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use crate::exit::ExitStatus;
+use crate::pid::Pid;
+use crate::signals::Signal;
+
+/// The answer of [`reap_with_group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// Still there, or exiting and not yet a zombie, or the system did not say: to be asked again.
+    NotYet,
+    /// Gone, and its pid is free for others from now on.
+    Gone(ExitStatus),
+}
+
+/// Reaps a child if it has exited, after killing what it left in its group: until the leader is reaped, the group's id
+/// can't be anybody else's. Never waits.
+pub fn reap_with_group(pid: Pid) -> Reaped {
+    match is_zombie(pid) {
+        Ok(true) => {}
+        Ok(false) => return Reaped::NotYet,
+        Err(errno) => return without_status(errno),
+    }
+    // Nobody left is no error, and there is no other.
+    let _ = signal_group(pid, Signal::Kill);
+    let mut status = 0;
+    // nix's waitpid is not used: it fails for a child that died by a real-time signal, after having reaped it.
+    // SAFETY: `status` is a live i32 that waitpid may write.
+    match unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) } {
+        0 => Reaped::NotYet,
+        -1 => without_status(Errno::last()),
+        _ if libc::WIFEXITED(status) => Reaped::Gone(ExitStatus::Code(libc::WEXITSTATUS(status))),
+        _ if libc::WIFSIGNALED(status) => {
+            Reaped::Gone(ExitStatus::Signal { number: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) })
+        }
+        _ => Reaped::NotYet,
+    }
+}
+
+/// Whether a child has exited, without reaping it.
+fn is_zombie(pid: Pid) -> nix::Result<bool> {
+    // XNU leaves the structure untouched when there is nothing to tell, so the zeroes are the answer then.
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
+    let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a live siginfo_t that waitid may write.
+    Errno::result(unsafe { libc::waitid(libc::P_PID, pid.as_raw() as libc::id_t, &raw mut info, options) })?;
+    // SAFETY: either waitid filled the structure for a child's exit, or it is all zeroes.
+    Ok(unsafe { info.si_pid() } == pid.as_raw())
+}
+
+/// What a failed look at a child means. ECHILD: it is none of ours, or was reaped before.
+fn without_status(errno: Errno) -> Reaped {
+    if errno == Errno::ECHILD { Reaped::Gone(ExitStatus::Unknown) } else { Reaped::NotYet }
+}
+
+/// Sends a signal to one process. False: there is no such process. True says nothing about life: a zombie that
+/// nobody has reaped takes signals too.
+///
+/// # Errors
+/// EPERM: the process is another user's.
+pub fn signal(pid: Pid, signal: Signal) -> io::Result<bool> {
+    match signal.send(pid.as_raw()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a signal to every process of the group that `leader` leads. False: nothing of ours is left in it. Only
+/// before `leader` is reaped: until then nobody else can get the group's id.
+///
+/// ESRCH and EPERM both mean "none left". XNU skips zombies when it walks a group, and reports EPERM when that leaves
+/// nobody; Linux counts a zombie as signalled and returns success. EPERM also stands for "every member is another
+/// user's", and those are not ours to end either.
+///
+/// # Errors
+/// None that kill(2) documents for these arguments; passed on if there is one.
+pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<bool> {
+    match signal.send(-leader.as_raw()) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EPERM)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether nobody is left in the group that `leader` led; asks and sends nothing. After `leader` was reaped only: until
+/// then it counts itself, on Linux even as a zombie. A group that somebody else has made under the same id since then
+/// counts too, so the answer is a hint.
+#[must_use]
+pub fn group_is_gone(leader: Pid) -> bool {
+    // EPERM: only zombies are left (XNU), or the id is another user's by now.
+    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader.as_raw()), None).is_err()
+}
