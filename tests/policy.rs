@@ -233,8 +233,17 @@ fn a_probe_that_the_supervisor_could_not_send_is_no_failed_start() {
     scene.now += millis(59_999);
     scene.probed(ProbeOutcome::LocalError);
     assert_eq!(scene.wait(), (secs(1), vec![Action::Probe(Generation::FIRST)]));
+    assert_eq!(scene.machine.next_deadline(), Some(scene.now + secs(5)), "it has the time of a whole probe");
     scene.healthy();
     assert_eq!(scene.machine.condition(), Condition::Running);
+}
+
+#[test]
+fn a_probe_that_the_supervisor_could_not_send_counts_for_nothing_and_is_sent_a_second_later() {
+    let mut scene = Scene::probing();
+    assert_eq!(scene.probed(ProbeOutcome::LocalError), [scene.judged(Health::Unknown)]);
+    assert_eq!(scene.wait(), (secs(1), vec![Action::Probe(Generation::FIRST)]));
+    assert_eq!(scene.machine.streak(), 0);
 }
 
 #[test]
@@ -253,7 +262,7 @@ fn three_rounds_of_holders_then_backoff() {
     for round in 1..=3 {
         let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
         assert_eq!(actions, [Action::AskHolders, Action::Tell(Notice::PortConflict { round })]);
-        scene.wait_for_launch();
+        assert_eq!(scene.wait_for_launch(), millis(10));
     }
     let actions = scene.handle(Event::PortHeld { generation: scene.generation, holders: Holders::Fresh });
     assert_eq!(actions, [Action::Tell(Notice::PortLost { failures: 1, delay: secs(1) })]);

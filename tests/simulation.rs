@@ -10,7 +10,6 @@ mod simulation {
     pub(crate) mod dice;
     pub(crate) mod judge;
     pub(crate) mod promises;
-    pub(crate) mod reference;
     pub(crate) mod run;
     pub(crate) mod world;
 }

@@ -1,17 +1,15 @@
-//! One seed's run: the clock, the order of events, and the comparison of the machine with its promises and its double.
+//! One seed's run: the clock, the order of events, and the machine held to its promises.
 
 use std::time::{Duration, Instant};
 
 use worker_supervisor::policy::{
-    Action, Actions, Condition, Event, Holders, Machine, Notice, Owner, ProbeOutcome, Settings, StopSignal,
-    SyncSettings,
+    Action, Actions, Condition, Event, Holders, Machine, Owner, ProbeOutcome, Settings, StopSignal, SyncSettings,
 };
 
 use super::character::{self, Habits, LATENESSES};
 use super::coverage::Coverage;
 use super::dice::Dice;
 use super::promises::Record;
-use super::reference::Reference;
 use super::world::{World, earlier};
 
 /// How many events may come in the same instant before the clock goes on.
@@ -35,10 +33,7 @@ pub(crate) struct Run {
     machine: Machine,
     world: World,
     record: Record,
-    reference: Reference,
     coverage: Coverage,
-    /// The orders since they were last compared.
-    orders: Vec<Action>,
     quiet: Quiet,
     traced: bool,
 }
@@ -74,18 +69,15 @@ impl Run {
             dice,
             begun_at: now,
             now,
-            reference: Reference::new(settings.clone(), now, adopted),
             settings,
             machine,
             world: World::new(habits),
             record: Record::new(adopted),
             coverage: Coverage::default(),
-            orders: Vec::new(),
             quiet: Quiet { since: now, wakes: 0 },
             traced,
         };
         run.carry_out(&actions);
-        run.compare();
         run.hear_replies();
         run
     }
@@ -222,13 +214,11 @@ impl Run {
             self.quiet = Quiet { since: self.now, wakes: 0 };
         }
         self.record.happened(self.now, event, &self.settings);
-        self.reference.take(self.now, event);
         if event == Event::TimePassed {
             self.pass_time();
         } else {
             self.handle_and_carry_out(event);
         }
-        self.compare();
     }
 
     /// Serves what is due, and answers what that leads to, until the next deadline lies ahead.
@@ -245,7 +235,7 @@ impl Run {
         panic!("a machine that always has a deadline now never waits");
     }
 
-    /// Tells the time until nothing is due. The machine may take more than one look for what its double does in one.
+    /// Tells the time until nothing is due.
     fn pass_time(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let is_due = self.machine.next_deadline().is_some_and(|at| at <= self.now);
@@ -290,34 +280,7 @@ impl Run {
             if action == Action::Reload && self.dice.one_in(2) {
                 self.settings = character::settings(&mut self.dice);
                 self.machine.reconfigure(self.settings.clone());
-                self.reference.settings = self.settings.clone();
             }
-            // What is no longer needed is checked by the record.
-            match action {
-                Action::CancelProbe { .. } | Action::CancelSync { .. } | Action::Tell(Notice::Probed { .. }) => {}
-                _ => self.orders.push(action),
-            }
-        }
-    }
-
-    /// The machine and its double agree about everything that can be seen.
-    fn compare(&mut self) {
-        let orders = std::mem::take(&mut self.orders);
-        let mut missing = self.reference.orders();
-        for order in &orders {
-            match missing.iter().position(|other| other == order) {
-                Some(index) => drop(missing.swap_remove(index)),
-                None => panic!("{order:?} was not to be expected, but {missing:?}"),
-            }
-        }
-        assert!(missing.is_empty(), "{missing:?} should have come with {orders:?}");
-        assert_eq!(self.machine.condition(), self.reference.condition(), "the condition is right");
-        assert_eq!(self.machine.failures(), self.reference.failures(), "failed starts are counted right");
-        assert_eq!(self.machine.streak(), self.reference.streak(), "failed probes are counted right");
-        if !self.world.owes_reply() {
-            let ahead = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(self.begun_at));
-            let (deadline, due_at) = (ahead(self.machine.next_deadline()), ahead(self.reference.due_at()));
-            assert_eq!(deadline, due_at, "the next deadline is when the next thing is due");
         }
     }
 
