@@ -209,6 +209,10 @@ impl Known {
     }
 
     fn probed(&mut self, generation: Generation, health: Health, wall_ms: u64) -> Option<Message> {
+        if health == Health::Unknown && !matches!(self.probe, ProbeEnd::LocalError(_)) {
+            // Excused: there is nothing to be told of it.
+            return None;
+        }
         let latency_us = u64::try_from(self.probe_latency.as_micros()).unwrap_or(u64::MAX);
         let (healthy, result) = (health == Health::Healthy, self.probe.text());
         self.status.last_probe = Some(Probe { at_ms: wall_ms, healthy, result, latency_us });
@@ -476,5 +480,9 @@ mod tests {
         assert_eq!(known.status.last_probe.as_ref().map(|probe| probe.healthy), Some(true));
         assert!(notice(&mut known, healthy(Generation::FIRST)).is_none());
         assert!(notice(&mut known, healthy(Generation::FIRST.next())).is_some());
+        let before = known.status.last_probe.clone();
+        let excused = Notice::Probed { generation: Generation::FIRST, health: Health::Unknown };
+        assert!(known.tell(Happening::Notice(excused), 1).is_none());
+        assert_eq!(known.status.last_probe, before);
     }
 }
