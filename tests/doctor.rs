@@ -125,7 +125,7 @@ fn everything_that_keeps_a_worker_from_starting_is_told_at_once() {
     assert_finding(&ran, "program", "FAIL", &["\"no-such-program\"", "PATH"]);
     assert_finding(&ran, "secrets", "FAIL", &["\"no-such-tool\"", "set secrets_command"]);
     assert_finding(&ran, "secret", "FAIL", &["A ← \"a\", required"]);
-    assert_finding(&ran, "host", "FAIL", &["192.0.2.1 is no address of this machine"]);
+    assert_finding(&ran, "host", "FAIL", &["192.0.2.1 is not an address of this machine"]);
     assert_finding(&ran, "state_dir", "FAIL", &["file", "set state_dir"]);
 }
 
@@ -168,7 +168,7 @@ fn a_stranger_on_the_port_is_named_and_left_alone() {
     let stranger = Fixture::listening(scene.port(), &[]);
     let ran = dry_run(&scene);
     if cfg!(target_os = "freebsd") {
-        assert_finding(&ran, "port", "FAIL", &["that we can't see"]);
+        assert_finding(&ran, "port", "FAIL", &["cannot see"]);
     } else {
         assert_verdict(&ran, 0, "The worker can start: 1 warning.");
         let name = format!("pid {} (", stranger.pid());

@@ -11,8 +11,8 @@ use platform::{Pid, Pinned, PortTrial, Signal};
 use crate::error::escape;
 use crate::policy::Holders;
 
-/// How much of a program's path is shown.
-const PROGRAM_BYTES_MAX: usize = 200;
+/// How much of a program's path or a user's name is shown, in bytes.
+const NAME_BYTES_MAX: usize = 200;
 
 /// How many holders are named; the rest are counted.
 const NAMED_MAX: usize = 4;
@@ -64,7 +64,7 @@ impl PortWatch {
 
     /// Names strangers that were found by other means.
     pub(super) fn name(&mut self, strangers: &[Pid]) {
-        self.names = Some(describe(strangers));
+        self.names = Some(named(strangers));
     }
 
     /// Sends SIGTERM to the holders found last; once more, if it is they who were asked before.
@@ -91,11 +91,10 @@ impl PortWatch {
                 return Holders::Unseen;
             }
         };
+        self.names = Some(describe(address, &pids));
         if pids.is_empty() {
-            self.names = describe_unseen(address);
             return Holders::Unseen;
         }
-        self.names = Some(describe(&pids));
         for pid in pids {
             match Pinned::open(pid) {
                 Ok(Some(holder)) if !platform::is_self_or_ancestor(pid) && holder.may_be_signalled() => {
@@ -120,24 +119,31 @@ fn signal_all(holders: &[Pinned], signal: Signal) -> io::Result<()> {
     outcome
 }
 
-fn describe(pids: &[Pid]) -> String {
-    let mut names: Vec<String> = pids.iter().take(NAMED_MAX).map(|pid| describe_one(*pid)).collect();
+/// The holders of an address in words. `pids` are those that can be seen; where none can, it may be known whose the
+/// socket is.
+pub(crate) fn describe(address: SocketAddr, pids: &[Pid]) -> String {
+    if !pids.is_empty() {
+        return named(pids);
+    }
+    let users = platform::holding_users(address).unwrap_or_default();
+    if users.is_empty() {
+        return "a process that this user cannot see".to_owned();
+    }
+    let users: Vec<String> = users.iter().map(|user| escape(user, NAME_BYTES_MAX)).collect();
+    format!("a process of user {} that we cannot see", users.join(", "))
+}
+
+fn named(pids: &[Pid]) -> String {
+    let one = |pid: &Pid| {
+        let info = platform::describe(*pid);
+        let [program, user] = [&info.program, &info.user].map(|text| escape(text, NAME_BYTES_MAX));
+        format!("pid {pid} ({program}, user {user})")
+    };
+    let mut names: Vec<String> = pids.iter().take(NAMED_MAX).map(one).collect();
     if pids.len() > NAMED_MAX {
         names.push(format!("{} more", pids.len() - NAMED_MAX));
     }
     names.join(", ")
-}
-
-/// Whose the sockets are can be seen even where the processes can't.
-fn describe_unseen(address: SocketAddr) -> Option<String> {
-    let users = platform::holding_users(address).unwrap_or_default();
-    let users: Vec<String> = users.iter().map(|user| escape(user, PROGRAM_BYTES_MAX)).collect();
-    (!users.is_empty()).then(|| format!("a process of user {} that we cannot see", users.join(", ")))
-}
-
-fn describe_one(pid: Pid) -> String {
-    let info = platform::describe(pid);
-    format!("pid {pid} ({}, user {})", escape(&info.program, PROGRAM_BYTES_MAX), escape(&info.user, PROGRAM_BYTES_MAX))
 }
 
 #[cfg(test)]
@@ -158,5 +164,18 @@ mod tests {
         elsewhere.wait().unwrap();
         assert_ne!(found, Some(Holders::Asked));
         assert!(port.asked.is_empty());
+    }
+
+    #[test]
+    fn many_holders_are_counted() {
+        let own = Pid::new(platform::own_pid().cast_signed()).unwrap();
+        let text = describe("127.0.0.1:1".parse().unwrap(), &[own; NAMED_MAX + 2]);
+        assert_eq!(text.matches(&format!("pid {own} (")).count(), NAMED_MAX);
+        assert!(text.ends_with("), 2 more"), "{text}");
+    }
+
+    #[test]
+    fn holders_that_cannot_be_seen_are_told_all_the_same() {
+        assert_eq!(describe("127.0.0.1:1".parse().unwrap(), &[]), "a process that this user cannot see");
     }
 }

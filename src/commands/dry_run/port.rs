@@ -12,13 +12,8 @@ use platform::{Ownership, Pid, Pinned};
 use super::report::Finding;
 use super::standing::Standing;
 use crate::config::{Config, PortConflict};
-use crate::error::escape;
+use crate::supervise::port::describe;
 use crate::time::secs;
-
-/// How much of a program's path or a user's name is shown, in bytes.
-const SHOWN_BYTES_MAX: usize = 200;
-/// How many holders are named; the rest are counted.
-const NAMED_MAX: usize = 4;
 
 /// What stands at the address.
 #[derive(Debug)]
@@ -28,22 +23,18 @@ enum Seat {
     Elsewhere,
     /// It can't be tried, for this reason.
     Untried(String),
-    /// Held by these, at least one.
-    Held(Vec<Holder>),
-    /// Held by processes that can't be seen, of these users as far as that is known.
-    Unseen(Vec<String>),
+    /// Held by these, and what would become of them.
+    Held {
+        names: String,
+        ends: Vec<End>,
+    },
+    /// Held by processes that can't be seen.
+    Unseen(String),
     /// Held by the recorded worker, whose supervisor runs or not.
     Worker {
         is_supervised: bool,
         name: String,
     },
-}
-
-#[derive(Debug)]
-struct Holder {
-    /// Pid, program and user.
-    name: String,
-    end: End,
 }
 
 /// Whether a supervisor would end a holder.
@@ -79,89 +70,64 @@ fn look_at_holders(address: SocketAddr, standing: &Standing) -> Seat {
         Ok(Ownership::Stranger(_)) => false,
     };
     if let Some(worker) = standing.worker().filter(is_holder) {
-        return Seat::Worker { is_supervised: standing.is_supervised(), name: name(worker) };
+        return Seat::Worker { is_supervised: standing.is_supervised(), name: describe(address, &[worker]) };
     }
-    let holders: Vec<Holder> = pids.into_iter().filter_map(holder).collect();
-    if !holders.is_empty() {
-        return Seat::Held(holders);
+    let (living, ends): (Vec<Pid>, Vec<End>) = pids.into_iter().filter_map(|pid| Some((pid, end_of(pid)?))).unzip();
+    let names = describe(address, &living);
+    if !living.is_empty() {
+        return Seat::Held { names, ends };
     }
     match platform::port_is_free(address) {
         // They have gone meanwhile.
         Ok(true) => Seat::Free,
-        Ok(false) | Err(_) => Seat::Unseen(platform::holding_users(address).unwrap_or_default()),
+        Ok(false) | Err(_) => Seat::Unseen(names),
     }
 }
 
 /// None: it has gone since.
-fn holder(pid: Pid) -> Option<Holder> {
-    let end = match Pinned::open(pid) {
-        Ok(None) => return None,
-        Ok(Some(_)) if platform::is_self_or_ancestor(pid) => End::WouldEndUs,
-        Ok(Some(pinned)) if pinned.may_be_signalled() => End::Possible,
-        Ok(Some(_)) | Err(_) => End::NotAllowed,
-    };
-    Some(Holder { name: name(pid), end })
-}
-
-fn name(pid: Pid) -> String {
-    let info = platform::describe(pid);
-    let [program, user] = [&info.program, &info.user].map(|text| escape(text, SHOWN_BYTES_MAX));
-    format!("pid {pid} ({program}, user {user})")
+fn end_of(pid: Pid) -> Option<End> {
+    match Pinned::open(pid) {
+        Ok(None) => None,
+        Ok(Some(_)) if platform::is_self_or_ancestor(pid) => Some(End::WouldEndUs),
+        Ok(Some(pinned)) if pinned.may_be_signalled() => Some(End::Possible),
+        Ok(Some(_)) | Err(_) => Some(End::NotAllowed),
+    }
 }
 
 fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Seat) -> Finding {
+    let fail = |text: String| Finding::fail("port", format!("{address} is held by {text}"));
+    let warn = |text: String| Finding::warn("port", format!("{address} is held by {text}"));
     match seat {
         Seat::Free => Finding::ok("port", format!("{address} is free")),
         Seat::Elsewhere => {
             let host = address.ip();
-            Finding::fail("host", format!("{host} is no address of this machine; set host to the worker's"))
+            Finding::fail("host", format!("{host} is not an address of this machine; set host to the worker's"))
         }
         // The worker may listen on another address than the one that is probed.
         Seat::Untried(cause) => Finding::warn("port", format!("cannot try {address}: {cause}; take a port above 1023")),
         Seat::Worker { is_supervised: true, name } => {
             Finding::ok("port", format!("{address} is held by {name}, the worker of the supervisor that runs"))
         }
-        Seat::Worker { is_supervised: false, name } => {
-            Finding::warn("port", format!("{address} is held by {name}, the worker that would be ended first"))
+        Seat::Worker { is_supervised: false, name } => warn(format!("{name}, the worker that would be ended first")),
+        Seat::Unseen(names) => {
+            let port = address.port();
+            fail(format!("{names}; find it with `sudo lsof -nP -iTCP:{port} -sTCP:LISTEN` and stop it"))
         }
-        Seat::Held(holders) => judge_holders(address, conflict, grace, &holders),
-        Seat::Unseen(users) => judge_unseen(address, &users),
-    }
-}
-
-fn judge_unseen(address: SocketAddr, users: &[String]) -> Finding {
-    let whose = if users.is_empty() {
-        String::new()
-    } else {
-        format!(" of user {}", escape(users.join(", "), SHOWN_BYTES_MAX))
-    };
-    let find = format!("sudo lsof -nP -iTCP:{} -sTCP:LISTEN", address.port());
-    let text = format!("{address} is held by a process{whose} that we can't see; find it with `{find}` and stop it");
-    Finding::fail("port", text)
-}
-
-fn judge_holders(address: SocketAddr, conflict: PortConflict, grace: Duration, holders: &[Holder]) -> Finding {
-    let names = names(holders);
-    let fail = |text: &str| Finding::fail("port", format!("{address} is held by {names}{text}"));
-    if conflict == PortConflict::Wait {
-        return fail(": a start waits until it is free; stop it, or set port_conflict = \"kill\"");
-    }
-    match holders.iter().map(|holder| holder.end).find(|end| *end != End::Possible) {
-        Some(End::WouldEndUs) => fail(", which this process descends from and would not end; stop it yourself"),
-        Some(End::NotAllowed) => fail(", which we may not end; stop it yourself, with sudo, or set port to another"),
-        Some(End::Possible) | None => {
-            let text = format!("it would get SIGTERM, and SIGKILL after {}", secs(grace));
-            Finding::warn("port", format!("{address} is held by {names}; {text}"))
+        Seat::Held { names, .. } if conflict == PortConflict::Wait => {
+            fail(format!("{names}: a start waits until it is free; stop it, or set port_conflict = \"kill\""))
         }
+        Seat::Held { names, ends } => match ends.into_iter().find(|end| *end != End::Possible) {
+            Some(End::WouldEndUs) => {
+                fail(format!("{names}, which this process descends from and would not end; stop it yourself"))
+            }
+            Some(End::NotAllowed) => {
+                fail(format!("{names}, which we may not end; stop it yourself, with sudo, or set port to another"))
+            }
+            Some(End::Possible) | None => {
+                warn(format!("{names}; it would get SIGTERM, and SIGKILL after {}", secs(grace)))
+            }
+        },
     }
-}
-
-fn names(holders: &[Holder]) -> String {
-    let mut names: Vec<String> = holders.iter().take(NAMED_MAX).map(|holder| holder.name.clone()).collect();
-    if holders.len() > NAMED_MAX {
-        names.push(format!("{} more", holders.len() - NAMED_MAX));
-    }
-    names.join(", ")
 }
 
 #[cfg(test)]
@@ -170,8 +136,8 @@ mod tests {
     use crate::commands::dry_run::report::Level;
 
     fn held_by(ends: &[End]) -> Seat {
-        let holder = |(at, end): (usize, &End)| Holder { name: format!("pid {at} (bun, user joe)"), end: *end };
-        Seat::Held(ends.iter().enumerate().map(|(at, end)| (at + 7, end)).map(holder).collect())
+        let names: Vec<String> = (7..).take(ends.len()).map(|pid| format!("pid {pid} (bun, user joe)")).collect();
+        Seat::Held { names: names.join(", "), ends: ends.to_vec() }
     }
 
     fn judged(conflict: PortConflict, seat: Seat) -> (Level, String) {
@@ -228,12 +194,10 @@ mod tests {
 
     #[test]
     fn a_holder_that_cannot_be_seen_can_be_found_with_more_rights() {
-        let found = |users: &[&str]| {
-            judged(PortConflict::Kill, Seat::Unseen(users.iter().map(|user| (*user).into()).collect()))
-        };
-        let find = "that we can't see; find it with `sudo lsof -nP -iTCP:3111 -sTCP:LISTEN` and stop it";
-        assert_eq!(found(&[]), at(Level::Fail, &format!("held by a process {find}")));
-        assert_eq!(found(&["root"]), at(Level::Fail, &format!("held by a process of user root {find}")));
+        let whose = "a process of user root that we cannot see";
+        let find = "find it with `sudo lsof -nP -iTCP:3111 -sTCP:LISTEN` and stop it";
+        let found = judged(PortConflict::Kill, Seat::Unseen(whose.into()));
+        assert_eq!(found, at(Level::Fail, &format!("held by {whose}; {find}")));
     }
 
     #[test]
@@ -254,13 +218,7 @@ mod tests {
         let (level, text) = judged(PortConflict::Kill, Seat::Elsewhere);
         assert_eq!(
             (level, text.as_str()),
-            (Level::Fail, "127.0.0.1 is no address of this machine; set host to the worker's")
+            (Level::Fail, "127.0.0.1 is not an address of this machine; set host to the worker's")
         );
-    }
-
-    #[test]
-    fn many_holders_are_counted() {
-        let (_, text) = judged(PortConflict::Kill, held_by(&[End::Possible; 6]));
-        assert!(text.contains("pid 10 (bun, user joe), 2 more; it would get"), "{text}");
     }
 }
