@@ -25,14 +25,17 @@ const MESSAGE_BYTES_MAX: usize = 300;
 /// What the program was asked to do. Paths are as they were typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
-    /// Supervise the worker, or only say what would be done.
+    /// Supervise the worker.
     Run {
         /// The config file.
         config: PathBuf,
-        /// Print and change nothing.
-        dry_run: bool,
         /// Log at debug level.
         verbose: bool,
+    },
+    /// Say what would keep it from starting, and change nothing.
+    DryRun {
+        /// The config file.
+        config: PathBuf,
     },
     /// Say how the worker is.
     Status {
@@ -62,10 +65,8 @@ pub enum Invocation {
         /// What to do with it.
         action: LaunchdAction,
     },
-    /// Print this text to standard output.
-    Version(String),
-    /// Print this text to standard output.
-    Help(String),
+    /// Print this text, the help or the version.
+    Print(String),
 }
 
 /// What to do with the launchd job.
@@ -175,8 +176,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, home: Option<&OsStr>
     let arguments = separate_values(arguments)?;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match Typed::from_args(&[PROGRAM], &arguments) {
-        Ok(typed) => meant(typed, home),
-        Err(EarlyExit { output, status: Ok(()) }) => Ok(Invocation::Help(output)),
+        Ok(typed) => resolve(typed, home),
+        Err(EarlyExit { output, status: Ok(()) }) => Ok(Invocation::Print(output)),
         Err(EarlyExit { output, status: Err(()) }) => Err(usage(&output)),
     }
 }
@@ -186,7 +187,7 @@ fn separate_values(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<
     let mut separate = Vec::new();
     let mut options_ended = false;
     for argument in arguments {
-        let argument = argument.into_string().map_err(|raw| usage(&format!("argument {raw:?} is no UTF-8 text")))?;
+        let argument = argument.into_string().map_err(|raw| usage(&format!("argument {raw:?} is not valid UTF-8")))?;
         options_ended |= argument == "--";
         match argument.split_once('=') {
             Some((name, value)) if name.starts_with("--") && !options_ended => {
@@ -198,16 +199,17 @@ fn separate_values(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<
     Ok(separate)
 }
 
-fn meant(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
+fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
     if typed.version {
-        return Ok(Invocation::Version(format!("{PROGRAM} {}", env!("CARGO_PKG_VERSION"))));
+        return Ok(Invocation::Print(format!("{PROGRAM} {}", env!("CARGO_PKG_VERSION"))));
     }
     if typed.subcommand.is_some() && (typed.dry_run || typed.verbose) {
         return Err(usage("--dry-run and --verbose go without a subcommand"));
     }
     let config = |inner| config_path(typed.config, inner, home);
     Ok(match typed.subcommand {
-        None => Invocation::Run { config: config(None)?, dry_run: typed.dry_run, verbose: typed.verbose },
+        None if typed.dry_run => Invocation::DryRun { config: config(None)? },
+        None => Invocation::Run { config: config(None)?, verbose: typed.verbose },
         Some(Subcommand::Status(status)) => Invocation::Status { config: config(status.config)?, json: status.json },
         Some(Subcommand::Restart(restart)) => Invocation::Restart { config: config(restart.config)? },
         Some(Subcommand::Logs(logs)) => {
@@ -254,23 +256,27 @@ mod tests {
         parse(words.iter().map(OsString::from), Some(OsStr::new("/home/joe")))
     }
 
-    fn run(config: &str, dry_run: bool, verbose: bool) -> Invocation {
-        Invocation::Run { config: config.into(), dry_run, verbose }
+    fn run(config: &str, verbose: bool) -> Invocation {
+        Invocation::Run { config: config.into(), verbose }
+    }
+
+    fn dry_run(config: &str) -> Invocation {
+        Invocation::DryRun { config: config.into() }
     }
 
     const DEFAULT: &str = "/home/joe/.config/worker-supervisor.toml";
 
     #[test]
     fn no_arguments_run_the_default_config() {
-        assert_eq!(parse_words(&[]), Ok(run(DEFAULT, false, false)));
+        assert_eq!(parse_words(&[]), Ok(run(DEFAULT, false)));
     }
 
     #[test]
     fn options_are_understood_in_all_their_spellings() {
-        assert_eq!(parse_words(&["--config", "a b.toml"]), Ok(run("a b.toml", false, false)));
-        assert_eq!(parse_words(&["--config=x=y.toml", "--dry-run"]), Ok(run("x=y.toml", true, false)));
-        assert_eq!(parse_words(&["-v"]), Ok(run(DEFAULT, false, true)));
-        assert_eq!(parse_words(&["--verbose", "--dry-run"]), Ok(run(DEFAULT, true, true)));
+        assert_eq!(parse_words(&["--config", "a b.toml"]), Ok(run("a b.toml", false)));
+        assert_eq!(parse_words(&["--config=x=y.toml", "--dry-run"]), Ok(dry_run("x=y.toml")));
+        assert_eq!(parse_words(&["-v"]), Ok(run(DEFAULT, true)));
+        assert_eq!(parse_words(&["--verbose", "--dry-run"]), Ok(dry_run(DEFAULT)));
     }
 
     #[test]
@@ -304,12 +310,12 @@ mod tests {
     #[test]
     fn help_is_no_error_and_names_every_subcommand() {
         for words in [&["--help"][..], &["-h"], &["help"], &["--dry-run", "--help"]] {
-            let Ok(Invocation::Help(text)) = parse_words(words) else { panic!("{words:?}") };
+            let Ok(Invocation::Print(text)) = parse_words(words) else { panic!("{words:?}") };
             for word in ["status", "restart", "logs", "launchd", "--config", "--dry-run", "--version"] {
                 assert!(text.contains(word), "{words:?}: no {word} in {text}");
             }
         }
-        let Ok(Invocation::Help(text)) = parse_words(&["logs", "--help"]) else { panic!("no help") };
+        let Ok(Invocation::Print(text)) = parse_words(&["logs", "--help"]) else { panic!("no help") };
         assert!(text.contains("--follow") && text.contains("worker-supervisor logs"), "{text}");
     }
 
@@ -317,7 +323,7 @@ mod tests {
     fn version_needs_neither_home_nor_config() {
         for word in ["--version", "-V"] {
             let version = parse([OsString::from(word)], None);
-            assert_eq!(version, Ok(Invocation::Version(format!("worker-supervisor {}", env!("CARGO_PKG_VERSION")))));
+            assert_eq!(version, Ok(Invocation::Print(format!("worker-supervisor {}", env!("CARGO_PKG_VERSION")))));
         }
     }
 
@@ -357,7 +363,7 @@ mod tests {
         for home in [None, Some(OsStr::new("")), Some(OsStr::new("rel"))] {
             let error = parse([], home).unwrap_err();
             assert!(error.code == ExitCode::Config && error.message.contains("HOME"), "{error}");
-            assert_eq!(parse(["--config".into(), "x".into()], home), Ok(run("x", false, false)));
+            assert_eq!(parse(["--config".into(), "x".into()], home), Ok(run("x", false)));
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod policy;
+pub mod print;
 pub mod state_dir;
 pub mod supervise;
 pub mod time;

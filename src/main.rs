@@ -1,20 +1,21 @@
 //! The program's entry: parse the command line, run what it says, exit with a named code.
 #![forbid(unsafe_code)]
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::process::ExitCode as ProcessExitCode;
 
 use worker_supervisor::cli::{self, Invocation};
-use worker_supervisor::commands::{self, Style, dry_run, launchd, logs, restart, status};
+use worker_supervisor::commands::status::Style;
+use worker_supervisor::commands::{dry_run, launchd, logs, restart, status};
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
+use worker_supervisor::print::print;
 use worker_supervisor::supervise::{self, report::own_log};
 
 fn main() -> ProcessExitCode {
-    let home = std::env::var_os("HOME");
-    let done = cli::parse(std::env::args_os().skip(1), home.as_deref()).and_then(run);
+    let home = env::var_os("HOME");
+    let done = cli::parse(env::args_os().skip(1), home.as_deref()).and_then(run);
     match done {
         Ok(code) => code.into(),
         Err(error) => {
@@ -28,38 +29,25 @@ fn main() -> ProcessExitCode {
 fn run(invocation: Invocation) -> Result<ExitCode, Error> {
     let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     match invocation {
-        Invocation::Run { config, dry_run: true, .. } => dry_run::examine(&config, &mut stdout),
-        Invocation::Run { config, dry_run: false, verbose } => {
+        Invocation::Run { config, verbose } => {
             own_log::init(verbose);
             supervise::start::run(&config)
         }
+        Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
         Invocation::Status { config, json } => {
-            let style = Style::of(stdout.is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-            status::status(
-                &warned(Config::load_for_looking(&config)?),
-                json,
-                style,
-                commands::wall_clock_ms(),
-                &mut stdout,
-            )
+            let style = Style::of(stdout.is_terminal(), env::var_os("NO_COLOR").as_deref());
+            status::status(&warned(Config::load_for_looking(&config)?), json, style, &mut stdout)
         }
         Invocation::Restart { config } => {
-            let config = load(&config)?;
             let progress = stderr.is_terminal().then_some(&mut stderr as &mut dyn Write);
-            restart::restart(&config, &mut stdout, progress)
+            restart::restart(&warned(Config::load(&config)?), &mut stdout, progress)
         }
         Invocation::Logs { config, follow, lines } => {
-            let fd = stdout.as_raw_fd();
-            let config = warned(Config::load_for_looking(&config)?);
-            logs::logs(&config, lines, follow, (&mut stdout, fd), &mut stderr)
+            logs::logs(&warned(Config::load_for_looking(&config)?), lines, follow, &mut stdout, &mut stderr)
         }
-        Invocation::Launchd { config, action } => launchd::run(action, &load(&config)?, &mut stdout),
-        Invocation::Version(text) | Invocation::Help(text) => print(&text),
+        Invocation::Launchd { config, action } => launchd::run(action, &warned(Config::load(&config)?), &mut stdout),
+        Invocation::Print(text) => print(&mut stdout, &format!("{}\n", text.trim_end()), ExitCode::Ok),
     }
-}
-
-fn load(path: &Path) -> Result<Config, Error> {
-    Ok(warned(Config::load(path)?))
 }
 
 /// The configuration, its warnings said.
@@ -68,11 +56,4 @@ fn warned(Loaded { config, warnings }: Loaded) -> Config {
         let _ = writeln!(io::stderr(), "{}: warning: {warning}", cli::PROGRAM);
     }
     config
-}
-
-fn print(text: &str) -> Result<ExitCode, Error> {
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
-        Ok(()) => Ok(ExitCode::Ok),
-        Err(error) => Err(Error::cannot(ExitCode::Internal, "print", error)),
-    }
 }

@@ -1,9 +1,12 @@
-//! The one look at the clocks, and spans of time for people. Integers throughout: the formatting of floating point would
-//! be a part of this program's size that one sees.
+//! The clock, read by both its faces at once, and spans of time for people.
+//!
+//! There are two formatters, since both texts are an interface and differ: [`secs`] repeats what somebody configured or
+//! logs (`1 s`, `123 s`), [`span`] says how long something lasts that goes on (`1.0 s`, `2 min 3 s`). Integers
+//! throughout: the formatting of floating point would be a part of this program's size that one sees.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// One moment, by both clocks.
+/// One look at the clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For deadlines.
@@ -13,13 +16,12 @@ pub struct Now {
 }
 
 impl Now {
-    /// Reads the clocks.
-    pub fn read() -> Self {
-        let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-        Self { instant: Instant::now(), wall_ms }
+    /// Looks at the clock.
+    pub fn read() -> Now {
+        Now { instant: Instant::now(), wall_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis) }
     }
 
-    /// What the wall clock shows at an instant, if nobody sets it.
+    /// The wall clock at another instant, as far as this one tells.
     pub fn wall_ms_of(self, instant: Instant) -> u64 {
         let ahead = instant.saturating_duration_since(self.instant);
         let behind = self.instant.saturating_duration_since(instant);
@@ -27,12 +29,12 @@ impl Now {
     }
 }
 
-/// Whole milliseconds, as far as they fit.
+/// A duration in whole milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A duration for people: `250 ms`, `1.5 s`, `30 s`.
+/// A duration as it was configured or is logged: `250 ms`, `1.5 s`, `30 s`.
 pub fn secs(duration: Duration) -> String {
     let (millis, tenths) = (rounded(duration, 1_000), rounded(duration, 100_000));
     if millis < 1000 && !duration.is_zero() {
@@ -41,6 +43,22 @@ pub fn secs(duration: Duration) -> String {
         format!("{} s", rounded(duration, 1_000_000))
     } else {
         format!("{}.{} s", tenths / 10, tenths % 10)
+    }
+}
+
+/// How long something lasts, in two units at most: `400 ms`, `4.2 s`, `42 s`, `3 min 20 s`, `2 h 3 min`, `5 d 3 h`.
+pub fn span(ms: u64) -> String {
+    let secs = ms / 1000;
+    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| {
+        if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+    };
+    match secs {
+        0 => format!("{ms} ms"),
+        1..10 => format!("{secs}.{} s", ms % 1000 / 100),
+        10..60 => format!("{secs} s"),
+        60..3600 => two(secs / 60, "min", secs % 60, "s"),
+        3600..86400 => two(secs / 3600, "h", secs % 3600 / 60, "min"),
+        _ => two(secs / 86400, "d", secs % 86400 / 3600, "h"),
     }
 }
 
@@ -66,5 +84,32 @@ mod tests {
             [read(0), read(50), read(1000), read(1500), read(30_000), read(123_456)],
             ["0 s", "50 ms", "1 s", "1.5 s", "30 s", "123 s"]
         );
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        for (ms, expected) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (9_999, "9.9 s"),
+            (10_000, "10 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (200_000, "3 min 20 s"),
+            (3_600_000, "1 h"),
+            (7_380_000, "2 h 3 min"),
+            (86_400_000, "1 d"),
+            (442_800_000, "5 d 3 h"),
+            (u64::MAX, "213503982334 d 14 h"),
+        ] {
+            assert_eq!(span(ms), expected);
+        }
+    }
+
+    #[test]
+    fn the_wall_clock_is_told_of_instants_before_and_after() {
+        let now = Now { instant: Instant::now(), wall_ms: 1_000 };
+        let apart = Duration::from_millis(300);
+        assert_eq!((now.wall_ms_of(now.instant + apart), now.wall_ms_of(now.instant - apart)), (1_300, 700));
     }
 }

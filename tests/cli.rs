@@ -75,16 +75,51 @@ fn help_is_on_stdout_and_names_what_there_is() {
     }
 }
 
-#[test]
-fn closed_stdout_is_no_panic() {
+/// Runs each command that prints and ends, with this as its standard output: exit code, what is on standard error.
+fn with_stdout(stdout: impl Fn() -> Stdio) -> Vec<(String, Option<i32>, String)> {
     let dir = TempDir::new();
-    for stdout in ["/dev/full", "/dev/null"].map(Path::new).into_iter().filter(|path| path.exists()) {
+    write_config(dir.path(), "command = [\"true\"]\nport = 3111\nlog_stdout = \"log\"\nlog_stderr = \"log\"\n");
+    fs::write(dir.join("log"), "a line\n").expect("a file");
+    let run = |words: &str| {
         let mut command = Command::new(PROGRAM);
-        command.arg("--help").current_dir(dir.path()).stderr(Stdio::piped());
-        let file = fs::OpenOptions::new().write(true).open(stdout).expect("it opens");
-        let output = command.stdout(file).output().expect("the program runs");
-        assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
-        assert!(output.status.code().is_some(), "{:?}", output.status);
+        command.args(words.split(' ')).args(words.contains("config").then_some("worker.toml"));
+        command.current_dir(dir.path()).env("HOME", dir.path()).stdout(stdout()).stderr(Stdio::piped());
+        let output = command.output().expect("the program runs");
+        (words.to_owned(), output.status.code(), text(&output.stderr).to_owned())
+    };
+    [
+        "--help",
+        "--version",
+        "--dry-run --config",
+        "status --config",
+        "status --json --config",
+        "logs --config",
+        "launchd print --config",
+    ]
+    .map(run)
+    .into()
+}
+
+#[test]
+fn a_reader_that_has_gone_away_ends_every_command_quietly() {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        writer.into()
+    };
+    for (words, code, stderr) in with_stdout(closed) {
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{words}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_70() {
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("it opens").into();
+    for (words, code, stderr) in with_stdout(full) {
+        assert_eq!(code, Some(70), "{words}: {stderr}");
+        assert!(stderr.starts_with("worker-supervisor: cannot print: "), "{words}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{words}: {stderr}");
     }
 }
 

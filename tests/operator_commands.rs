@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use operator_support::Dir;
 use worker_supervisor::commands::restart::restart;
-use worker_supervisor::commands::status::status;
-use worker_supervisor::commands::{Style, wall_clock_ms};
+use worker_supervisor::commands::status::{Style, status};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::ExitCode;
 use worker_supervisor::state_dir::{Lock, StateDir};
 use worker_supervisor::supervise::report::status::Status;
+use worker_supervisor::time::Now;
 
 fn config(dir: &Dir) -> Config {
     let text = "name = \"demo\"\ncommand = [\"true\"]\nport = 1\nstate_dir = \"state\"\n";
@@ -30,7 +30,7 @@ fn lock(config: &Config) -> Lock {
 
 /// What a supervisor in this process would have written just now.
 fn healthy() -> Status {
-    let now_ms = wall_clock_ms();
+    let now_ms = Now::read().wall_ms;
     Status {
         supervisor_pid: std::process::id(),
         name: "demo".into(),
@@ -46,14 +46,14 @@ fn healthy() -> Status {
 /// Exit code and headline.
 fn ask(config: &Config) -> (ExitCode, String) {
     let mut output = Vec::new();
-    let code = status(config, false, Style::Plain, wall_clock_ms(), &mut output).expect("a status");
+    let code = status(config, false, Style::Plain, &mut output).expect("a status");
     let text = String::from_utf8(output).expect("text");
     (code, text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn ask_json(config: &Config) -> (ExitCode, serde_json::Value) {
     let mut output = Vec::new();
-    let code = status(config, true, Style::Plain, wall_clock_ms(), &mut output).expect("a status");
+    let code = status(config, true, Style::Plain, &mut output).expect("a status");
     (code, serde_json::from_slice(&output).expect("JSON"))
 }
 
@@ -100,7 +100,7 @@ fn an_old_file_of_a_living_supervisor_is_not_believed() {
     let dir = Dir::new();
     let config = config(&dir);
     let _lock = lock(&config);
-    let old = Status { updated_ms: wall_clock_ms() - 600_000, ..healthy() };
+    let old = Status { updated_ms: Now::read().wall_ms - 600_000, ..healthy() };
     old.write(state_dir(&config).path()).expect("written");
     let (code, headline) = ask(&config);
     assert_eq!(code, ExitCode::Failed);
@@ -141,7 +141,7 @@ fn a_directory_that_others_may_write_is_not_believed() {
     let dir = Dir::new();
     let config = config(&dir);
     fs::set_permissions(state_dir(&config).path(), Permissions::from_mode(0o777)).expect("the mode to be set");
-    let error = status(&config, false, Style::Plain, 0, &mut Vec::new()).expect_err("refused");
+    let error = status(&config, false, Style::Plain, &mut Vec::new()).expect_err("refused");
     assert_eq!(error.code, ExitCode::Config);
     assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("refused").code, ExitCode::Config);
 }

@@ -188,7 +188,7 @@ fn a_directory_in_the_place_of_a_log_is_noted_and_harms_nothing() {
     let mut scene = Scene::on(dir);
     assert_eq!(scene.end(10), "==> err <==\nx\n");
     assert_eq!(scene.appended(), "");
-    assert_eq!(scene.notes(), "worker-supervisor: cannot open \"out\": it is no regular file\n");
+    assert_eq!(scene.notes(), "worker-supervisor: cannot open \"out\": it is not a regular file\n");
 }
 
 #[test]

@@ -4,8 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use worker_supervisor::commands::Style;
-use worker_supervisor::commands::status::{Trust, render};
+use worker_supervisor::commands::status::{Style, Trust, render};
 use worker_supervisor::supervise::report::status::Status;
 
 /// What a coloured page may hold of controls.

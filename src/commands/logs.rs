@@ -15,9 +15,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use platform::{Signal, Signals};
 
-use super::output_result;
+use crate::cli::PROGRAM;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
+use crate::print;
 
 /// One read, in bytes; also what one log gets in a turn.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -28,8 +29,7 @@ const SIGNALS: Token = Token(0);
 const OUTPUT: Token = Token(1);
 
 /// Prints the last `lines` lines of both logs and, with `follow`, what is appended, until SIGINT, SIGTERM or SIGHUP
-/// comes or the reader goes away. `output_fd` is the descriptor behind `output`. What is odd about a log goes to
-/// `notes`.
+/// comes or the reader goes away. What is odd about a log goes to `notes`.
 ///
 /// # Errors
 /// The output can't be written, or signals can't be received (70).
@@ -37,14 +37,14 @@ pub fn logs(
     config: &Config,
     lines: u32,
     follow: bool,
-    (output, output_fd): (&mut dyn Write, RawFd),
+    output: &mut (impl Write + AsRawFd),
     notes: &mut dyn Write,
 ) -> Result<ExitCode, Error> {
     // Taken over first, so that no ^C is too early to be served.
-    let wait = follow.then(|| Wait::new(output_fd)).transpose();
+    let wait = follow.then(|| Wait::new(output.as_raw_fd())).transpose();
     let mut wait = wait.map_err(|error| Error::cannot(ExitCode::Internal, "receive signals", error))?;
     let mut tail = Tail::new([&config.log_stdout, &config.log_stderr].map(PathBuf::as_path));
-    output_result((|| {
+    let mut show = || {
         tail.show_end(lines, output, notes)?;
         while let Some(wait) = &mut wait {
             let more = tail.show_appended(output, notes)?;
@@ -54,7 +54,8 @@ pub fn logs(
             }
         }
         output.flush()
-    })())
+    };
+    print::end(show(), ExitCode::Ok)
 }
 
 /// Waits for a while, or for a reason to end.
@@ -198,7 +199,7 @@ impl Source {
     fn reopen(&mut self, notes: &mut dyn Write) {
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => metadata,
-            Ok(_) => return self.complain("it is no regular file", notes),
+            Ok(_) => return self.complain("it is not a regular file", notes),
             Err(error) => return self.complain(&error.to_string(), notes),
         };
         let identity = (metadata.dev(), metadata.ino());
@@ -237,7 +238,7 @@ impl Open {
 
 /// A note that can't be written is no reason to stop showing logs.
 fn note(notes: &mut dyn Write, text: &str) {
-    let _ = writeln!(notes, "{}: {text}", env!("CARGO_PKG_NAME"));
+    let _ = writeln!(notes, "{}: {text}", PROGRAM);
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use platform::{Identity, Pinned, Signal};
 
-use super::{span, wall_clock_ms};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::{Condition, KILL_TIME};
+use crate::print::print;
 use crate::state_dir::{Held, Holder, Lock, StateDir};
 use crate::supervise::report::status::Status;
+use crate::time::{Now, millis, span};
 
 /// Between two looks at the status file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(30);
@@ -49,7 +50,7 @@ pub fn restart(
         }
         Held::Unknown => return Err(failed("the supervisor is only just starting")),
     };
-    let before = Before::of(Status::read(dir.path()).ok().flatten(), &supervisor, wall_clock_ms());
+    let before = Before::of(Status::read(dir.path()).ok().flatten(), &supervisor, Now::read().wall_ms);
     signal(&supervisor)?.then_some(()).ok_or_else(not_running)?;
     let outcome = wait(&dir, &before, wait_max(config), &mut progress);
     if let Some(progress) = progress {
@@ -57,7 +58,7 @@ pub fn restart(
         let _ = write!(progress, "\r\x1b[K").and_then(|()| progress.flush());
     }
     let line = outcome?;
-    super::output_result(writeln!(output, "{}: {line}", config.name).and_then(|()| output.flush()))
+    print(output, &format!("{}: {line}\n", config.name), ExitCode::Ok)
 }
 
 fn failed(cause: impl std::fmt::Display) -> Error {
@@ -86,7 +87,7 @@ fn wait(
     progress: &mut Option<&mut dyn Write>,
 ) -> Result<String, Error> {
     let started = Instant::now();
-    let elapsed_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let elapsed_ms = || millis(started.elapsed());
     loop {
         // The lock is asked first: a file that was read afterwards is the supervisor's last word.
         let is_held = Lock::holder(dir).map_err(failed)? != Held::Free;

@@ -4,21 +4,39 @@
 //! the lock is asked whether somebody runs, and a file that is older than it may be is called so. Healthy, and exit
 //! code 0, is only what a living supervisor said a short while ago.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{Style, ago, output_result, span};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::Condition;
+use crate::print::print;
 use crate::state_dir::{Held, Lock, StateDir};
 use crate::supervise::report::status::{Exit, Probe, Status, Sync};
-use crate::time::millis_and_tenth;
+use crate::time::{Now, millis, millis_and_tenth, span};
 
 /// How long past its time a status is still taken for fresh: a loaded machine writes late.
 const SLACK_MS: u64 = 5_000;
 /// The width of the column of labels.
 const LABEL_WIDTH: usize = 12;
+
+/// Whether output may be coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Text alone.
+    Plain,
+    /// With colours, for a terminal.
+    Coloured,
+}
+
+impl Style {
+    /// Coloured on a terminal, unless NO_COLOR is set to something.
+    pub fn of(is_terminal: bool, no_color: Option<&OsStr>) -> Style {
+        let is_refused = no_color.is_some_and(|value| !value.is_empty());
+        if is_terminal && !is_refused { Style::Coloured } else { Style::Plain }
+    }
+}
 
 /// How far the last status can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +52,13 @@ pub enum Trust {
 /// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected:
 /// `running`, and `healthy`, which is true only if the exit code is 0.
 ///
-/// Returns [`ExitCode::Ok`] for healthy, [`ExitCode::Failed`] for not healthy, [`ExitCode::NotRunning`].
+/// Returns [`ExitCode::Ok`] for healthy, or for a reader that has gone away, [`ExitCode::Failed`] for not healthy,
+/// [`ExitCode::NotRunning`].
 ///
 /// # Errors
-/// The state directory is not ours alone (78), or the lock can't be examined (70).
-pub fn status(
-    config: &Config,
-    json: bool,
-    style: Style,
-    now_ms: u64,
-    output: &mut dyn Write,
-) -> Result<ExitCode, Error> {
+/// The state directory is not ours alone (78); the lock can't be examined, or the output not be written (70).
+pub fn status(config: &Config, json: bool, style: Style, output: &mut dyn Write) -> Result<ExitCode, Error> {
+    let now_ms = Now::read().wall_ms;
     let found = Found::look(config)?;
     let status = found.file.as_ref().ok().and_then(Option::as_ref);
     let trust = found.trust(config, now_ms);
@@ -58,7 +72,7 @@ pub fn status(
         (false, Some(status)) => render(status, trust, now_ms, style),
         (false, None) => found.without_status(&config.name),
     };
-    output_result(output.write_all(text.as_bytes()).and_then(|()| output.flush())).map(|_| code)
+    print(output, &text, code)
 }
 
 /// What the state directory shows.
@@ -92,10 +106,9 @@ impl Found {
     }
 
     fn trust(&self, config: &Config, now_ms: u64) -> Trust {
-        let startup_ms = u64::try_from(config.startup_timeout.as_millis()).unwrap_or(u64::MAX);
         match (&self.held, &self.file) {
             (Held::Free, _) => Trust::Dead,
-            (_, Ok(Some(status))) if is_stale(status, startup_ms, now_ms) => Trust::Stale,
+            (_, Ok(Some(status))) if is_stale(status, millis(config.startup_timeout), now_ms) => Trust::Stale,
             (Held::By(_) | Held::Unknown, _) => Trust::Fresh,
         }
     }
@@ -169,6 +182,11 @@ pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> Strin
     let Status { supervisor_pid, version, config_path, .. } = status;
     page.line("supervisor", &format!("pid {supervisor_pid}, version {version}, config {config_path}"));
     page.text
+}
+
+/// How long ago a time was; a time to come, as after a change of the clock, was just now.
+fn ago(at_ms: u64, now_ms: u64) -> String {
+    format!("{} ago", span(now_ms.saturating_sub(at_ms)))
 }
 
 fn listed(variables: &[String]) -> Option<String> {

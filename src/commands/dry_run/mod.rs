@@ -18,6 +18,7 @@ use std::path::Path;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::policy::KILL_TIME;
+use crate::print::print;
 use crate::supervise::launch::environment::Environment;
 use crate::time::secs;
 use report::{Finding, render, would_start};
@@ -27,7 +28,7 @@ use standing::Standing;
 const OPEN_FILES_FEW: u64 = 1024;
 
 /// Examines the config at `path` and everything that it names, and prints what it finds. The code is 0 if a worker
-/// could be started now, and 78 if anything would keep it from starting.
+/// could be started now (or the reader has gone away), and 78 if anything would keep it from starting.
 ///
 /// # Errors
 /// Exit code 70: it can't be printed.
@@ -37,8 +38,7 @@ pub fn examine(path: &Path, output: &mut dyn Write) -> Result<ExitCode, Error> {
         Err(error) => (String::new(), problems(error)),
     };
     let page = effective + &render(&findings);
-    output.write_all(page.as_bytes()).map_err(|error| Error::cannot(ExitCode::Internal, "print", error))?;
-    Ok(if would_start(&findings) { ExitCode::Ok } else { ExitCode::Config })
+    print(output, &page, if would_start(&findings) { ExitCode::Ok } else { ExitCode::Config })
 }
 
 /// One finding for each thing that is wrong with the config file.

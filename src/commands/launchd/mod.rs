@@ -19,6 +19,7 @@ use crate::cli::LaunchdAction;
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::policy::KILL_TIME;
+use crate::print::print;
 
 /// What launchd waits beyond drain and kill time before it sends SIGKILL.
 const EXIT_SLACK: Duration = Duration::from_secs(3);
@@ -45,7 +46,7 @@ pub fn run(action: LaunchdAction, config: &Config, output: &mut dyn Write) -> Re
     let job = Job { config, program: &program, search_path: &search_path, home: Path::new(&home) };
     let user_id = platform::effective_user_id();
     match action {
-        LaunchdAction::Print => return super::output_result(output.write_all(job.plist()?.as_bytes())),
+        LaunchdAction::Print => return print(output, &job.plist()?, ExitCode::Ok),
         LaunchdAction::Install => {
             ensure_supported()?;
             install(&job, user_id, &mut SystemLaunchctl, output)?;

@@ -161,6 +161,14 @@ fn states_are_shown_in_words_and_unknown_ones_as_they_are() {
 }
 
 #[test]
+fn colour_is_for_terminals_that_want_it() {
+    assert_eq!(Style::of(true, None), Style::Coloured);
+    assert_eq!(Style::of(true, Some(OsStr::new(""))), Style::Coloured);
+    assert_eq!(Style::of(true, Some(OsStr::new("1"))), Style::Plain);
+    assert_eq!(Style::of(false, None), Style::Plain);
+}
+
+#[test]
 fn colour_changes_nothing_but_colour() {
     let text = render(&backing_off(), Trust::Fresh, NOW_MS, Style::Coloured);
     assert!(
