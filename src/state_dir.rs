@@ -16,9 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ExitCode};
 
-/// The status file's name.
-pub(crate) const STATUS: &str = "status.json";
-
 /// The longest state file that is read, in bytes; a status takes some thousand.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// The longest line that a holder writes into the lock file, in bytes.
@@ -46,8 +43,8 @@ impl StateDir {
     /// `<state_dir>/<name>` if it exists; creates nothing.
     ///
     /// # Errors
-    /// Exit code 78: it is a symbolic link or no directory, belongs to another user, or its group or anybody may write
-    /// it.
+    /// Exit code 78: it is a symbolic link, is not a directory, belongs to another user, or its group or anybody may
+    /// write it.
     pub fn existing(state_dir: &Path, name: &str) -> Result<Option<StateDir>, Error> {
         let path = state_dir.join(name);
         match fs::symlink_metadata(&path) {
@@ -57,7 +54,7 @@ impl StateDir {
         }
     }
 
-    /// The directory itself: where the status file is read and written.
+    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -74,7 +71,7 @@ impl StateDir {
 
     /// The status file.
     pub fn status_path(&self) -> PathBuf {
-        self.path.join(STATUS)
+        self.path.join("status.json")
     }
 }
 
@@ -99,7 +96,7 @@ fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
         return Err(cannot_use(path, "it is a symbolic link; set state_dir to where it leads"));
     }
     if !metadata.is_dir() {
-        return Err(cannot_use(path, "it is no directory"));
+        return Err(cannot_use(path, "it is not a directory"));
     }
     if metadata.uid() != platform::effective_user_id() {
         return Err(cannot_use(path, format_args!("it belongs to user {}, not to us", metadata.uid())));
@@ -111,13 +108,13 @@ fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// NotFound, or a parent that is no directory.
+/// NotFound, or a parent that is not a directory.
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Replaces a file of the state directory, with mode 0600, and returns the new one. On an error the old one stays and
-/// nothing is left beside it.
+/// Replaces a file, of the state directory or elsewhere, with mode 0600, and returns the new one. On an error the old
+/// one stays and nothing is left beside it.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<File> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");

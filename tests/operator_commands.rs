@@ -71,13 +71,13 @@ fn a_healthy_worker_is_exit_code_0_and_any_other_1() {
     let dir = Dir::new();
     let config = config(&dir);
     let _lock = lock(&config);
-    healthy().write(state_dir(&config).path()).expect("written");
+    healthy().write(&state_dir(&config)).expect("written");
     let (code, headline) = ask(&config);
     assert!(code == ExitCode::Ok && headline.starts_with("demo: healthy for "), "{headline}");
     let (code, json) = ask_json(&config);
     assert_eq!((code, &json["running"], &json["healthy"]), (ExitCode::Ok, &true.into(), &true.into()));
     let starting = Status { state: "starting".into(), healthy: false, ..healthy() };
-    starting.write(state_dir(&config).path()).expect("written");
+    starting.write(&state_dir(&config)).expect("written");
     let (code, headline) = ask(&config);
     assert!(code == ExitCode::Failed && headline.starts_with("demo: starting for "), "{headline}");
 }
@@ -87,7 +87,7 @@ fn the_file_of_a_dead_supervisor_proves_nothing() {
     let dir = Dir::new();
     let config = config(&dir);
     drop(lock(&config));
-    healthy().write(state_dir(&config).path()).expect("written");
+    healthy().write(&state_dir(&config)).expect("written");
     let (code, headline) = ask(&config);
     assert_eq!(code, ExitCode::NotRunning);
     assert!(headline.starts_with("demo: not running, last seen ") && headline.ends_with(" ago: healthy"), "{headline}");
@@ -101,7 +101,7 @@ fn an_old_file_of_a_living_supervisor_is_not_believed() {
     let config = config(&dir);
     let _lock = lock(&config);
     let old = Status { updated_ms: Now::read().wall_ms - 600_000, ..healthy() };
-    old.write(state_dir(&config).path()).expect("written");
+    old.write(&state_dir(&config)).expect("written");
     let (code, headline) = ask(&config);
     assert_eq!(code, ExitCode::Failed);
     assert!(headline.starts_with("demo: not known to be healthy, last seen 10 min"), "{headline}");
@@ -117,7 +117,7 @@ fn a_supervisor_without_a_status_of_its_own_is_not_healthy() {
     let expected =
         format!("demo: not known to be healthy; a supervisor runs (pid {pid}), but no status has been written yet");
     assert_eq!(ask(&config), (ExitCode::Failed, expected.clone()));
-    Status { supervisor_pid: 1, ..healthy() }.write(state_dir(&config).path()).expect("written");
+    Status { supervisor_pid: 1, ..healthy() }.write(&state_dir(&config)).expect("written");
     assert_eq!(ask(&config), (ExitCode::Failed, expected));
 }
 
@@ -152,7 +152,7 @@ fn a_restart_needs_a_supervisor() {
     let config = config(&dir);
     assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("none").code, ExitCode::NotRunning);
     drop(lock(&config));
-    healthy().write(state_dir(&config).path()).expect("written");
+    healthy().write(&state_dir(&config)).expect("written");
     let error = restart(&config, &mut Vec::new(), None).expect_err("none");
     assert_eq!(error.code, ExitCode::NotRunning);
     assert!(error.message.starts_with("cannot restart the worker: no supervisor runs for"), "{error}");

@@ -56,7 +56,7 @@ fn on_a_disk_of_its_own() {
     let disk = PathBuf::from(std::env::var_os(DISK).expect("run by the other test"));
     let state = StateDir::open(&disk, "demo").expect("the state directory");
     let old = Status { name: "old".into(), ..Status::default() };
-    old.write(state.path()).expect("there is room");
+    old.write(&state).expect("there is room");
     let log = disk.join("a.log");
     fs::write(&log, [b'x'; 150_000]).expect("there is room");
     fs::write(state.lock_path(), "").expect("there is room");
@@ -70,8 +70,8 @@ fn on_a_disk_of_its_own() {
 
     fill(&disk.join("filler"));
     let new = Status { name: "new".repeat(2000), ..Status::default() };
-    assert_eq!(new.write(state.path()).expect_err("the disk is full").kind(), ErrorKind::StorageFull);
-    assert_eq!(Status::read(state.path()).expect("the old one"), Some(old));
+    assert_eq!(new.write(&state).expect_err("the disk is full").kind(), ErrorKind::StorageFull);
+    assert_eq!(Status::read(&state).expect("the old one"), Some(old));
     assert_eq!(names(state.path()), ["lock", "status.json"]);
     assert!(Lock::try_acquire(&state).expect("no error").is_ok(), "a full disk keeps nobody from starting");
 }

@@ -54,7 +54,7 @@ fn a_directory_that_others_could_have_prepared_is_refused() {
     }
     symlink(state.path(), dir.join("state/link")).expect("a link");
     fs::write(dir.join("state/file"), "").expect("a file");
-    for (name, cause) in [("link", "symbolic link"), ("file", "no directory")] {
+    for (name, cause) in [("link", "symbolic link"), ("file", "is not a directory")] {
         let error = StateDir::existing(&dir.join("state"), name).expect_err(name);
         assert!(error.message.contains(cause), "{error}");
     }
@@ -150,42 +150,46 @@ fn a_worker_record_that_makes_no_sense_is_none() {
 #[test]
 fn a_status_is_read_as_it_was_written() {
     let dir = Dir::new();
-    assert_eq!(Status::read(dir.path()).expect("no error"), None);
+    let state = StateDir::open(dir.path(), "demo").expect("the state directory");
+    assert_eq!(Status::read(&state).expect("no error"), None);
     let transitions = vec![Transition { at_ms: 3, message: "started pid=7".into() }];
     let status = Status { name: "demo".into(), pid: Some(7), transitions, ..Status::default() };
     for generation in 1..=3 {
         let status = Status { generation, ..status.clone() };
-        status.write(dir.path()).expect("written");
-        assert_eq!(Status::read(dir.path()).expect("no error"), Some(status));
+        status.write(&state).expect("written");
+        assert_eq!(Status::read(&state).expect("no error"), Some(status));
     }
-    assert_eq!(dir.names(), ["status.json"]);
-    assert_eq!(mode(&dir.join("status.json")), 0o600);
+    assert_eq!(names(state.path()), ["status.json"]);
+    assert_eq!(mode(&state.status_path()), 0o600);
 }
 
 #[test]
 fn a_status_that_cannot_be_written_leaves_no_litter() {
     let dir = Dir::new();
-    fs::create_dir(dir.join("status.json")).expect("something in the way");
-    Status::default().write(dir.path()).expect_err("a directory is in the way");
-    assert_eq!(dir.names(), ["status.json"]);
+    let state = StateDir::open(dir.path(), "demo").expect("the state directory");
+    fs::create_dir(state.status_path()).expect("something in the way");
+    Status::default().write(&state).expect_err("a directory is in the way");
+    assert_eq!(names(state.path()), ["status.json"]);
 }
 
 #[test]
 fn what_a_killed_writer_left_is_written_over_and_no_link_is_followed() {
     let dir = Dir::new();
+    let state = StateDir::open(dir.path(), "demo").expect("the state directory");
     fs::write(dir.join("victim"), "untouched").expect("written");
-    symlink(dir.join("victim"), dir.join("status.json.new")).expect("a link");
-    Status::default().write(dir.path()).expect("written");
+    symlink(dir.join("victim"), state.path().join("status.json.new")).expect("a link");
+    Status::default().write(&state).expect("written");
     assert_eq!(fs::read_to_string(dir.join("victim")).expect("read"), "untouched");
-    assert_eq!(dir.names(), ["status.json", "victim"]);
+    assert_eq!(names(state.path()), ["status.json"]);
 }
 
 #[test]
 fn a_file_that_is_no_status_is_an_error() {
     let dir = Dir::new();
+    let state = StateDir::open(dir.path(), "demo").expect("the state directory");
     for text in ["", "{", "[1]", "{\"pid\":\"x\"}", &" ".repeat(FILE_BYTES_MAX as usize + 1)] {
-        fs::write(dir.join("status.json"), text).expect("written");
-        let error = Status::read(dir.path()).expect_err("no status");
+        fs::write(state.status_path(), text).expect("written");
+        let error = Status::read(&state).expect_err("no status");
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
     }
 }

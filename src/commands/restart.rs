@@ -50,7 +50,7 @@ pub fn restart(
         }
         Held::Unknown => return Err(failed("the supervisor is only just starting")),
     };
-    let before = Before::of(Status::read(dir.path()).ok().flatten(), &supervisor, Now::read().wall_ms);
+    let before = Before::of(Status::read(&dir).ok().flatten(), &supervisor, Now::read().wall_ms);
     signal(&supervisor)?.then_some(()).ok_or_else(not_running)?;
     let outcome = wait(&dir, &before, wait_max(config), &mut progress);
     if let Some(progress) = progress {
@@ -91,7 +91,7 @@ fn wait(
     loop {
         // The lock is asked first: a file that was read afterwards is the supervisor's last word.
         let is_held = Lock::holder(dir).map_err(failed)? != Held::Free;
-        let status = Status::read(dir.path()).ok().flatten().unwrap_or_default();
+        let status = Status::read(dir).ok().flatten().unwrap_or_default();
         let step = match judge(before, &status) {
             Outcome::Ready => return Ok(ready(&status, elapsed_ms())),
             Outcome::Failed(reason) => return Err(failed(reason)),

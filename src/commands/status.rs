@@ -89,7 +89,7 @@ impl Found {
         let held = Lock::holder(&dir).map_err(|error| {
             Error::cannot(ExitCode::Internal, format_args!("examine the lock {:?}", dir.lock_path()), error)
         })?;
-        let mut file = Status::read(dir.path());
+        let mut file = Status::read(&dir);
         let is_from_holder = |status: &Status| match &held {
             Held::By(holder) => status.supervisor_pid == holder.pid,
             // The holder could not be named, as on a full disk: at least the writer has to be alive.

@@ -105,7 +105,7 @@ fn supervisor(
 ) -> Supervisor {
     let now = Now::read();
     let adopted = adopt(state_dir, &poll, now.instant);
-    let mut reporter = Reporter::new(&config, state_dir.path().to_owned(), now);
+    let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
         config.name,

@@ -10,7 +10,6 @@ pub mod own_log;
 pub mod status;
 pub(crate) mod throttle;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use log::Level;
@@ -23,6 +22,7 @@ use self::throttle::{Permit, Throttle};
 use super::worker::Departure;
 use crate::config::Config;
 use crate::policy::{Condition, Generation, Machine, Notice};
+use crate::state_dir::StateDir;
 use crate::time::{Now, millis};
 
 /// What an event hook reads.
@@ -45,7 +45,7 @@ enum Freshness {
 /// Collects what was seen and tells it.
 pub(crate) struct Reporter {
     known: Known,
-    dir: PathBuf,
+    dir: StateDir,
     throttle: Throttle,
     /// As the status file has it.
     condition: Condition,
@@ -56,7 +56,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// A reporter that writes its status file into `dir`.
-    pub(crate) fn new(config: &Config, dir: PathBuf, now: Now) -> Self {
+    pub(crate) fn new(config: &Config, dir: StateDir, now: Now) -> Self {
         let status = Status {
             running: true,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -214,7 +214,7 @@ impl Reporter {
         status.next_step = next_step(condition).map(str::to_owned);
         status.next_deadline_ms = machine.next_deadline().map(|deadline| now.wall_ms_of(deadline));
         if let Err(error) = status.write(&self.dir) {
-            let text = format!("cannot write status file in {:?}: {error}; the old one stays", self.dir);
+            let text = format!("cannot write status file in {:?}: {error}; the old one stays", self.dir.path());
             self.say(now, &Message::new(Level::Warn, "status-file", text));
         }
     }

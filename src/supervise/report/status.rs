@@ -6,11 +6,10 @@
 //! wrote: unknown fields are skipped, missing ones have their defaults.
 
 use std::io;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state_dir;
+use crate::state_dir::{StateDir, read_file, replace_file};
 
 /// How many transitions are remembered.
 pub const TRANSITIONS_MAX: usize = 16;
@@ -90,17 +89,17 @@ impl Status {
     /// # Errors
     /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside
     /// it.
-    pub fn write(&self, dir: &Path) -> io::Result<()> {
-        state_dir::replace_file(&dir.join(state_dir::STATUS), &serde_json::to_vec(self)?).map(drop)
+    pub fn write(&self, dir: &StateDir) -> io::Result<()> {
+        replace_file(&dir.status_path(), &serde_json::to_vec(self)?).map(drop)
     }
 
     /// Reads the status file in `dir`. None: there is none.
     ///
     /// # Errors
-    /// InvalidData for a file that is no status, or is longer than [`state_dir::FILE_BYTES_MAX`]; else what open or
-    /// read report.
-    pub fn read(dir: &Path) -> io::Result<Option<Status>> {
-        let Some(bytes) = state_dir::read_file(&dir.join(state_dir::STATUS))? else { return Ok(None) };
+    /// InvalidData for a file that is no status, or is longer than [`crate::state_dir::FILE_BYTES_MAX`]; else what open
+    /// or read report.
+    pub fn read(dir: &StateDir) -> io::Result<Option<Status>> {
+        let Some(bytes) = read_file(&dir.status_path())? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
