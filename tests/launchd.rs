@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use operator_support::{Dir, names};
 use plist::{Dictionary, Value};
-use worker_supervisor::commands::launchd::{Answer, Job, Launchctl, ensure_supported, install, uninstall};
+use worker_supervisor::commands::launchd::{Answer, Job, Launchctl, Session, ensure_supported};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::{Error, ExitCode};
 use worker_supervisor::state_dir::{Lock, StateDir};
@@ -189,15 +189,24 @@ impl Launchctl for FakeLaunchd {
     }
 }
 
+fn install(session: &mut Session<'_>) -> Result<(), Error> {
+    session.install()
+}
+
+fn uninstall(session: &mut Session<'_>) -> Result<(), Error> {
+    session.uninstall()
+}
+
 /// Runs a command for user 501 and returns what it said.
 fn run(
-    command: impl FnOnce(&Job<'_>, u32, &mut dyn Launchctl, &mut dyn io::Write) -> Result<(), Error>,
+    command: impl FnOnce(&mut Session<'_>) -> Result<(), Error>,
     dir: &Dir,
     launchd: &mut FakeLaunchd,
 ) -> Result<String, Error> {
     let config = config(dir, "");
     let mut output = Vec::new();
-    command(&job(&config, dir.path()), 501, launchd, &mut output)?;
+    let job = job(&config, dir.path());
+    command(&mut Session::new(&job, 501, launchd, &mut output)?)?;
     Ok(String::from_utf8(output).expect("text").replace(&dir.path().display().to_string(), "~"))
 }
 
@@ -317,10 +326,9 @@ fn root_has_no_agents_and_is_told_to_leave_sudo_out() {
     let dir = Dir::new();
     let config = config(&dir, "");
     let mut launchd = FakeLaunchd::new(&dir);
-    for command in [install, uninstall] {
-        let error = command(&job(&config, dir.path()), 0, &mut launchd, &mut Vec::new()).expect_err("refused");
-        assert!(error.code == ExitCode::Usage && error.message.contains("without sudo"), "{error}");
-    }
+    let (job, mut output) = (job(&config, dir.path()), Vec::new());
+    let error = Session::new(&job, 0, &mut launchd, &mut output).map(drop).expect_err("refused");
+    assert!(error.code == ExitCode::Usage && error.message.contains("without sudo"), "{error}");
     assert!(launchd.calls.is_empty());
 }
 
@@ -335,7 +343,8 @@ fn a_program_that_may_not_stay_earns_a_warning() {
     ] {
         let job = Job { program: Path::new(program), ..job(&config, dir.path()) };
         let mut output = Vec::new();
-        install(&job, 501, &mut FakeLaunchd::new(&dir), &mut output).expect("installed");
+        let mut launchd = FakeLaunchd::new(&dir);
+        Session::new(&job, 501, &mut launchd, &mut output).and_then(|mut it| it.install()).expect("installed");
         let said = String::from_utf8(output).expect("text");
         assert_eq!(said.contains("warning: the job will run"), is_passing, "{said}");
     }

@@ -5,84 +5,24 @@
 //! so an old job is booted out, seen to be gone, and only then replaced, and the new one is seen to run. Every wait has
 //! an end. Every step is safe to do again, so that the answer to a failure is to run the command again.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use super::Job;
+use super::job::Job;
 use super::launchctl::{self, Answer, LOOK_INTERVAL, Launchctl, Loaded};
 use crate::error::{Error, ExitCode, escape};
-use crate::state_dir::{Held, Lock, StateDir};
+use crate::state_dir::{Held, Lock, StateDir, replace_file};
 
 /// For launchd itself, on top of what the job takes to end or to start.
 const LAUNCHD_MAX: Duration = Duration::from_secs(15);
 /// How much of launchctl's complaint is shown, in bytes.
 const COMPLAINT_BYTES_MAX: usize = 300;
 
-/// Writes the property list and puts the job to work, in place of one that is loaded. Says on `output` what it did.
-///
-/// # Errors
-/// 64 as root, whose jobs are no agents; 69 if this user has no graphical login or the system no launchctl; 78 for a
-/// config that can't be a job; 1 for a file that can't be written or a command that fails, named with its exit code,
-/// what that means, and what to do.
-pub fn install(
-    job: &Job<'_>,
-    user_id: u32,
-    launchctl: &mut dyn Launchctl,
-    output: &mut dyn Write,
-) -> Result<(), Error> {
-    let mut session = Session::new(job, user_id, launchctl, output)?;
-    let plist = job.plist()?;
-    session.warn_of_a_passing_program();
-    let old = session.loaded()?;
-    session.write_files(&plist)?;
-    match &old {
-        Some(old) => session.unload(old)?,
-        None => session.warn_of_another_supervisor(),
-    }
-    session.checked(&["enable", &session.target.clone()])?;
-    session.load()?;
-    session.see_it_run()
-}
-
-/// Unloads the job and removes its property list. Says on `output` what it did and what it left.
-///
-/// # Errors
-/// As [`install`].
-pub fn uninstall(
-    job: &Job<'_>,
-    user_id: u32,
-    launchctl: &mut dyn Launchctl,
-    output: &mut dyn Write,
-) -> Result<(), Error> {
-    let mut session = Session::new(job, user_id, launchctl, output)?;
-    let old = session.loaded()?;
-    match &old {
-        Some(old) => session.unload(old)?,
-        None => session.say(format_args!("{} is not loaded", job.label())),
-    }
-    let path = job.plist_path();
-    match fs::remove_file(&path) {
-        Ok(()) => session.say(format_args!("removed {}", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(format_args!("remove {path:?}"), error)),
-    }
-    let config = job.config;
-    let left =
-        [&config.path, &config.log_stdout, &config.log_stderr, &job.log_path(), &config.state_dir.join(&config.name)]
-            .map(|path| path.display().to_string());
-    session.say(format_args!("left in place: {}", left.join(", ")));
-    Ok(())
-}
-
-fn failed(task: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error {
-    Error::cannot(ExitCode::Failed, task, cause)
-}
-
 /// One run of a command.
-struct Session<'a> {
+pub struct Session<'a> {
     job: &'a Job<'a>,
     /// `gui/UID`: the user's graphical login.
     domain: String,
@@ -93,7 +33,11 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(
+    /// A session for this job and user, which says on `output` what it does.
+    ///
+    /// # Errors
+    /// 64 as root, whose jobs are no agents.
+    pub fn new(
         job: &'a Job<'a>,
         user_id: u32,
         launchctl: &'a mut dyn Launchctl,
@@ -106,6 +50,47 @@ impl<'a> Session<'a> {
         let domain = format!("gui/{user_id}");
         let target = format!("{domain}/{}", job.label());
         Ok(Session { job, domain, target, launchctl, output })
+    }
+
+    /// Writes the property list and puts the job to work, in place of one that is loaded.
+    ///
+    /// # Errors
+    /// 69 if this user has no graphical login or the system no launchctl; 78 for a config that can't be a job; 1 for a
+    /// file that can't be written or a command that fails, named with its exit code, what that means, and what to do.
+    pub fn install(&mut self) -> Result<(), Error> {
+        let plist = self.job.plist()?;
+        self.warn_of_a_passing_program();
+        let old = self.loaded()?;
+        self.write_files(&plist)?;
+        match &old {
+            Some(old) => self.unload(old)?,
+            None => self.warn_of_another_supervisor(),
+        }
+        self.ask("enable", &[0])?;
+        self.load()?;
+        self.see_it_run()
+    }
+
+    /// Unloads the job and removes its property list, and says what it left.
+    ///
+    /// # Errors
+    /// As [`Session::install`].
+    pub fn uninstall(&mut self) -> Result<(), Error> {
+        let Job { config, .. } = *self.job;
+        match &self.loaded()? {
+            Some(old) => self.unload(old)?,
+            None => self.say(format_args!("{} is not loaded", self.job.label())),
+        }
+        let path = self.job.plist_path();
+        match fs::remove_file(&path) {
+            Ok(()) => self.say(format_args!("removed {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(format_args!("remove {path:?}"), error)),
+        }
+        let (log, state) = (self.job.log_path(), config.state_dir.join(&config.name));
+        let left = [&config.path, &config.log_stdout, &config.log_stderr, &log, &state];
+        self.say(format_args!("left in place: {}", left.map(|path| path.display().to_string()).join(", ")));
+        Ok(())
     }
 
     /// Half an installation is worse than a reader who has gone away: what can't be told is left untold.
@@ -146,36 +131,28 @@ impl<'a> Session<'a> {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| failed(format_args!("create {directory:?}"), error))?;
         }
-        replace(&path, plist).map_err(|error| failed(format_args!("write {path:?}"), error))?;
+        let written = replace_file(&path, plist.as_bytes())
+            // launchd reads it as the user, and refuses one that others may write.
+            .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)));
+        written.map_err(|error| failed(format_args!("write {path:?}"), error))?;
         self.say(format_args!("wrote {}", path.display()));
         Ok(())
     }
 
     /// The job as it is loaded now; None if it is not.
     fn loaded(&mut self) -> Result<Option<Loaded>, Error> {
-        let target = self.target.clone();
-        let answer = self.run(&["print", &target])?;
-        match answer.code {
-            Some(0) => Ok(Some(launchctl::parse_print(&answer.stdout))),
-            Some(launchctl::NO_SERVICE) => Ok(None),
-            Some(_) | None => Err(complaint(&["print", &target], &answer)),
-        }
+        let answer = self.ask("print", &[0, launchctl::NO_SERVICE])?;
+        Ok((answer.code == Some(0)).then(|| launchctl::parse_print(&answer.stdout)))
     }
 
     /// Boots the job out and waits until it is gone, which may take as long as launchd lets it.
     fn unload(&mut self, old: &Loaded) -> Result<(), Error> {
-        let target = self.target.clone();
-        let answer = self.run(&["bootout", &target])?;
-        if !matches!(
-            answer.code,
-            Some(0 | launchctl::NO_SUCH_PROCESS | launchctl::NO_SERVICE | launchctl::NOW_IN_PROGRESS)
-        ) {
-            return Err(complaint(&["bootout", &target], &answer));
-        }
+        let gone_or_going = [0, launchctl::NO_SUCH_PROCESS, launchctl::NO_SERVICE, launchctl::NOW_IN_PROGRESS];
+        self.ask("bootout", &gone_or_going)?;
         let limit = self.job.exit_timeout() + LAUNCHD_MAX;
         self.wait(limit, |session| Ok(session.loaded()?.is_none().then_some(())))?.ok_or_else(|| {
             let cause = format_args!("it is still there {} s after bootout; run this again", limit.as_secs());
-            failed(format_args!("unload {target}"), cause)
+            failed(format_args!("unload {}", self.target), cause)
         })?;
         let pid = old.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
         self.say(format_args!("unloaded the job that was there{pid}"));
@@ -188,21 +165,16 @@ impl<'a> Session<'a> {
 
     /// Bootstraps the job. The label may be taken for some seconds after the old job is gone.
     fn load(&mut self) -> Result<(), Error> {
-        let path = self.job.plist_path();
+        let done_or_taken = [0, launchctl::IO_ERROR, launchctl::NOW_IN_PROGRESS, launchctl::ALREADY_IN_PROGRESS];
+        let (domain, path) = (self.domain.clone(), self.job.plist_path());
         // It became part of an XML text, so that it is UTF-8.
-        let path = path.to_string_lossy();
-        let domain = self.domain.clone();
-        let arguments = ["bootstrap", &domain, &path];
+        let arguments = ["bootstrap", &domain, &path.to_string_lossy()];
         let mut last = Answer::default();
         let loaded = self.wait(LAUNCHD_MAX, |session| {
-            last = session.run(&arguments)?;
-            match last.code {
-                Some(0) => Ok(Some(Ok(()))),
-                Some(launchctl::IO_ERROR | launchctl::NOW_IN_PROGRESS | launchctl::ALREADY_IN_PROGRESS) => Ok(None),
-                Some(_) | None => Ok(Some(Err(()))),
-            }
+            last = session.run(&arguments, &done_or_taken)?;
+            Ok((last.code == Some(0)).then_some(()))
         })?;
-        if loaded == Some(Ok(())) { Ok(()) } else { Err(complaint(&arguments, &last)) }
+        loaded.ok_or_else(|| complaint(&arguments, &last))
     }
 
     fn see_it_run(&mut self) -> Result<(), Error> {
@@ -211,17 +183,19 @@ impl<'a> Session<'a> {
             last = session.loaded()?;
             Ok(last.clone().filter(Loaded::is_running))
         })?;
-        let (job, target) = (self.job, self.target.clone());
-        let log = job.log_path();
+        let (job, log) = (self.job, self.job.log_path());
         let Some(running) = running else {
             let last = last.unwrap_or_default();
             let exit = last.last_exit.map_or_else(String::new, |code| format!(", last exit code {code}"));
             let cause = format_args!("it does not run (state {:?}{exit}); see {}", last.state, log.display());
-            return Err(failed(format_args!("start {target}"), cause));
+            return Err(failed(format_args!("start {}", self.target), cause));
         };
         let expected = job.plist_path();
         if let Some(path) = running.path.filter(|path| Path::new(path) != expected) {
-            return Err(failed(format_args!("load {target}"), format_args!("launchd runs it from {path:?} instead")));
+            return Err(failed(
+                format_args!("load {}", self.target),
+                format_args!("launchd runs it from {path:?} instead"),
+            ));
         }
         let pid = running.pid.unwrap_or_default();
         self.say(format_args!("loaded {}; it runs, pid {pid}, and will at every login", job.label()));
@@ -245,15 +219,26 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
-    fn checked(&mut self, arguments: &[&str]) -> Result<(), Error> {
-        let answer = self.run(arguments)?;
-        if answer.code == Some(0) { Ok(()) } else { Err(complaint(arguments, &answer)) }
+    /// Runs a command about the job.
+    fn ask(&mut self, verb: &str, expected: &[i32]) -> Result<Answer, Error> {
+        let target = self.target.clone();
+        self.run(&[verb, &target], expected)
     }
 
-    fn run(&mut self, arguments: &[&str]) -> Result<Answer, Error> {
-        let cannot = |error| Error::cannot(ExitCode::Unavailable, "run /bin/launchctl", error);
-        self.launchctl.run(arguments).map_err(cannot)
+    /// Runs a command that has to end with one of these codes.
+    fn run(&mut self, arguments: &[&str], expected: &[i32]) -> Result<Answer, Error> {
+        let ran = self.launchctl.run(arguments);
+        let answer = ran.map_err(|error| Error::cannot(ExitCode::Unavailable, "run /bin/launchctl", error))?;
+        if answer.code.is_some_and(|code| expected.contains(&code)) {
+            Ok(answer)
+        } else {
+            Err(complaint(arguments, &answer))
+        }
     }
+}
+
+fn failed(task: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error {
+    Error::cannot(ExitCode::Failed, task, cause)
 }
 
 fn complaint(arguments: &[&str], answer: &Answer) -> Error {
@@ -265,20 +250,4 @@ fn complaint(arguments: &[&str], answer: &Answer) -> Error {
         _ => ExitCode::Failed,
     };
     Error::cannot(blame, task, format_args!("exit code {code} ({words}); {}", launchctl::meaning(code)))
-}
-
-/// Puts a file in place of another in one step; launchd refuses one that others may write.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("plist.new");
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&temporary, path)
-    };
-    let written = write();
-    if written.is_err() {
-        drop(fs::remove_file(&temporary));
-    }
-    written
 }
