@@ -121,7 +121,7 @@ fn everything_that_keeps_a_worker_from_starting_is_told_at_once() {
     let ran = dry_run(&scene);
     assert_verdict(&ran, 78, "The worker can't start: 7 problems.");
     assert_finding(&ran, "worker_dir", "FAIL", &["there is none; create it"]);
-    assert_finding(&ran, "env_file", "FAIL", &["no such file; mend"]);
+    assert_finding(&ran, "env_file", "FAIL", &["no such file; fix"]);
     assert_finding(&ran, "program", "FAIL", &["\"no-such-program\"", "PATH"]);
     assert_finding(&ran, "secrets", "FAIL", &["\"no-such-tool\"", "set secrets_command"]);
     assert_finding(&ran, "secret", "FAIL", &["A ← \"a\", required"]);

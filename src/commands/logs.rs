@@ -4,7 +4,7 @@
 //! path: it survives a rotation, which truncates the file in place, and a file that is replaced. Two names of one file
 //! are shown once. Neither log is favoured: each is read a piece at a time, in turns. Nothing here touches the worker.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -114,7 +114,6 @@ struct Source {
 #[derive(Debug)]
 struct Open {
     file: File,
-    /// Device and inode.
     identity: (u64, u64),
     /// Everything before this has been shown.
     position: u64,
@@ -124,8 +123,11 @@ impl Tail {
     /// For these files, of which none need exist yet. A path or file that is named twice is shown once.
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Tail {
         let mut sources: Vec<Source> = Vec::new();
+        let identity_of = |path: &Path| fs::metadata(path).ok().as_ref().map(identity);
         for path in paths {
-            let is_known = |source: &Source| source.path == path || is_same_file(&source.path, path);
+            let file = identity_of(path);
+            let is_known =
+                |source: &Source| source.path == path || (file.is_some() && identity_of(&source.path) == file);
             if !sources.iter().any(is_known) {
                 sources.push(Source { path: path.to_owned(), open: None, trouble: None });
             }
@@ -142,7 +144,7 @@ impl Tail {
             let source = &mut self.sources[index];
             source.reopen(notes);
             let Some(open) = &mut source.open else { continue };
-            let end = open.length();
+            let end = open.file.metadata().map_or(0, |metadata| metadata.len());
             open.position = start_of_end(&open.file, end, lines);
             self.header(index, output)?;
             while self.show_piece(index, end, output)? {}
@@ -202,7 +204,7 @@ impl Source {
             Ok(_) => return self.complain("it is not a regular file", notes),
             Err(error) => return self.complain(&error.to_string(), notes),
         };
-        let identity = (metadata.dev(), metadata.ino());
+        let identity = identity(&metadata);
         if let Some(open) = self.open.as_mut().filter(|open| open.identity == identity) {
             if metadata.len() < open.position {
                 open.position = 0;
@@ -230,22 +232,14 @@ impl Source {
     }
 }
 
-impl Open {
-    fn length(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
-    }
-}
-
 /// A note that can't be written is no reason to stop showing logs.
 fn note(notes: &mut dyn Write, text: &str) {
     let _ = writeln!(notes, "{}: {text}", PROGRAM);
 }
 
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    match (fs::metadata(one), fs::metadata(other)) {
-        (Ok(one), Ok(other)) => one.dev() == other.dev() && one.ino() == other.ino(),
-        (Ok(_) | Err(_), _) => false,
-    }
+/// What a file is known by under all its names: device and inode.
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Where the last `lines` lines of the first `end` bytes begin. A last line without its end counts as a line.

@@ -50,13 +50,12 @@ pub fn restart(
         }
         Held::Unknown => return Err(failed("the supervisor is only just starting")),
     };
-    let before = Before::of(Status::read(&dir).ok().flatten(), &supervisor, Now::read().wall_ms);
+    let supervisor_pid = supervisor.pid.as_raw().cast_unsigned();
+    let status = Status::read(&dir).ok().flatten().filter(|status| status.supervisor_pid == supervisor_pid);
+    let before = Before { supervisor_pid, signalled_ms: Now::read().wall_ms, status };
     signal(&supervisor)?.then_some(()).ok_or_else(not_running)?;
     let outcome = wait(&dir, &before, wait_max(config), &mut progress);
-    if let Some(progress) = progress {
-        // Takes the line back; nothing is lost if that fails.
-        let _ = write!(progress, "\r\x1b[K").and_then(|()| progress.flush());
-    }
+    show(&mut progress, "");
     let line = outcome?;
     print(output, &format!("{}: {line}\n", config.name), ExitCode::Ok)
 }
@@ -108,10 +107,15 @@ fn wait(
             let pid = before.supervisor_pid;
             return Err(failed(format_args!("the supervisor, pid {pid}, does not react; it may be stopped or hang")));
         }
-        if let Some(progress) = progress {
-            let _ = write!(progress, "\r\x1b[K{step}, {}", span(elapsed_ms())).and_then(|()| progress.flush());
-        }
+        show(progress, &format!("{step}, {}", span(elapsed_ms())));
         pause(LOOK_INTERVAL);
+    }
+}
+
+/// Puts a line in the place of the last one; nothing is lost if that fails.
+fn show(progress: &mut Option<&mut dyn Write>, line: &str) {
+    if let Some(progress) = progress {
+        let _ = write!(progress, "\r\x1b[K{line}").and_then(|()| progress.flush());
     }
 }
 
@@ -129,28 +133,12 @@ fn ready(status: &Status, elapsed_ms: u64) -> String {
 }
 
 /// What was known right before the signal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 struct Before {
     supervisor_pid: u32,
     signalled_ms: u64,
-    /// None: there was no status file of this supervisor.
-    generation: Option<u64>,
-    state: String,
-    since_ms: u64,
-    updated_ms: u64,
-}
-
-impl Before {
-    fn of(status: Option<Status>, supervisor: &Identity, signalled_ms: u64) -> Before {
-        let supervisor_pid = supervisor.pid.as_raw().cast_unsigned();
-        let nothing = Before { supervisor_pid, signalled_ms, ..Before::default() };
-        match status.filter(|status| status.supervisor_pid == supervisor_pid) {
-            None => nothing,
-            Some(Status { generation, state, since_ms, updated_ms, .. }) => {
-                Before { generation: Some(generation), state, since_ms, updated_ms, ..nothing }
-            }
-        }
-    }
+    /// What this supervisor had written, if it had.
+    status: Option<Status>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,14 +158,15 @@ fn judge(before: &Before, now: &Status) -> Outcome {
     if now.supervisor_pid != before.supervisor_pid {
         return Outcome::Failed(format!("another supervisor, pid {}, has taken over", now.supervisor_pid));
     }
-    let is_new = match before.generation {
-        Some(generation) => now.generation > generation,
+    let is_new = match &before.status {
+        Some(before) => now.generation > before.generation,
         None => now.started_ms.is_some_and(|started_ms| started_ms >= before.signalled_ms),
     };
     if is_new && is(Condition::Running) && now.healthy {
         return Outcome::Ready;
     }
-    let began_since = now.since_ms > before.since_ms || now.state != before.state;
+    let began_since =
+        before.status.as_ref().is_none_or(|before| now.since_ms > before.since_ms || now.state != before.state);
     if is(Condition::AwaitingPort) && began_since {
         let holder = now.port_holder.as_deref().unwrap_or("somebody");
         return Outcome::Failed(format!("port {} is held by {holder}; the worker starts when it is free", now.address));
@@ -218,8 +207,9 @@ fn next_step(now: &Status) -> String {
 
 /// Whether the supervisor shows that it has seen the signal. One that is ending a worker has nothing new to show.
 fn has_reacted(before: &Before, now: &Status) -> bool {
-    let is_ending = [Condition::Draining, Condition::Killing].iter().any(|condition| condition.word() == before.state);
-    is_ending || now.updated_ms > before.updated_ms
+    let Some(before) = &before.status else { return now.updated_ms > 0 };
+    [Condition::Draining, Condition::Killing].map(Condition::word).contains(&before.state.as_str())
+        || now.updated_ms > before.updated_ms
 }
 
 #[cfg(test)]

@@ -87,17 +87,13 @@ fn no_signing_key(config: &Config, environment: &Environment) -> Option<Finding>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::dry_run::report::render;
+    use crate::commands::dry_run::report::{render, tests};
     use crate::config::SecretEntry;
     use std::ffi::OsString;
 
     fn inngest() -> Config {
         let endpoint = || "/api/inngest".to_owned();
-        Config {
-            health_endpoint: endpoint(),
-            sync_endpoint: Some(endpoint()),
-            ..crate::commands::dry_run::tests::config()
-        }
+        Config { health_endpoint: endpoint(), sync_endpoint: Some(endpoint()), ..tests::config() }
     }
 
     /// What is said of a config and an environment, without the verdict.
@@ -156,7 +152,7 @@ mod tests {
 
     #[test]
     fn any_other_worker_needs_no_sync_but_its_port() {
-        let config = crate::commands::dry_run::tests::config();
+        let config = tests::config();
         let well = "ok    health      GET http://127.0.0.1:3111/ every 30 s\nok    sync        none";
         assert_eq!(said(&config, &[]), well);
         let warning = "warn  port        PORT is 3000 in the worker's environment, but port is 3111; make them equal \

@@ -34,7 +34,7 @@ pub(super) fn env_file(config: &Config) -> Vec<Finding> {
             let found = Finding::ok("env_file", format!("{path:?} sets {count} {variables}"));
             std::iter::once(found).chain(warnings.into_iter().map(|text| Finding::warn("env_file", text))).collect()
         }
-        Err(error) => vec![Finding::fail("env_file", format!("{error}; mend the file or change env_file"))],
+        Err(error) => vec![Finding::fail("env_file", format!("{error}; fix the file or change env_file"))],
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn program(config: &Config, environment: Option<&Environment>) -> Fin
     let program = &config.command[0];
     match runnable(program, path, &config.worker_dir) {
         Ok(program) => Finding::ok("program", program),
-        Err(cause) if program.contains('/') => Finding::fail("program", format!("{cause}; install it or mend command")),
+        Err(cause) if program.contains('/') => Finding::fail("program", format!("{cause}; install it or fix command")),
         Err(cause) => Finding::fail("program", format!("{cause}; install it, set PATH in [env], or write its path")),
     }
 }
@@ -71,7 +71,7 @@ fn log(
     checked: io::Result<()>,
     creatable: impl FnOnce() -> Result<(), String>,
 ) -> Finding {
-    let lost = |cause| Finding::warn(key, format!("{cause}: output would be discarded; mend that or set {key}"));
+    let lost = |cause| Finding::warn(key, format!("{cause}: output would be discarded; fix that or set {key}"));
     match checked {
         Ok(()) => Finding::ok(key, format!("{path:?}")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match creatable() {
@@ -116,7 +116,7 @@ mod tests {
             Finding::warn(
                 "log_stderr",
                 "\"/l/w.log\" is missing, and nothing can be created in \"/l\": no: \
-                 output would be discarded; mend that or set log_stderr"
+                 output would be discarded; fix that or set log_stderr"
                     .into()
             )
         );
@@ -125,7 +125,7 @@ mod tests {
             Finding::warn(
                 "log_stderr",
                 "cannot write \"/l/w.log\": is a FIFO, not a regular file: \
-                 output would be discarded; mend that or set log_stderr"
+                 output would be discarded; fix that or set log_stderr"
                     .into()
             )
         );

@@ -93,21 +93,8 @@ fn open_files(limit: std::io::Result<u64>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::dry_run::report::tests::config;
     use crate::config::Problem;
-    use std::ffi::OsStr;
-
-    /// A config with the required keys alone, for tests to change.
-    pub(super) fn config() -> Config {
-        let path = std::env::temp_dir().join(format!("ws-doctor-{}-{:?}.toml", std::process::id(), test_name()));
-        std::fs::write(&path, "name = \"w\"\ncommand = [\"bun\"]\nport = 3111\n").unwrap();
-        let loaded = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap();
-        std::fs::remove_file(path).unwrap();
-        loaded.config
-    }
-
-    fn test_name() -> String {
-        std::thread::current().name().unwrap_or_default().replace("::", "-")
-    }
 
     #[test]
     fn each_problem_of_a_config_is_a_finding_of_its_own() {

@@ -80,8 +80,23 @@ fn verdict(fails: usize, warnings: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::config::Config;
+    use std::ffi::OsStr;
+
+    /// A config with the required keys alone, for the tests of all findings to change.
+    pub(in crate::commands::dry_run) fn config() -> Config {
+        let path = std::env::temp_dir().join(format!("ws-dry-run-{}-{:?}.toml", std::process::id(), test_name()));
+        std::fs::write(&path, "name = \"w\"\ncommand = [\"bun\"]\nport = 3111\n").unwrap();
+        let loaded = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap();
+        std::fs::remove_file(path).unwrap();
+        loaded.config
+    }
+
+    fn test_name() -> String {
+        std::thread::current().name().unwrap_or_default().replace("::", "-")
+    }
 
     #[test]
     fn findings_are_aligned_and_end_in_a_verdict() {

@@ -82,7 +82,7 @@ impl Standing {
         match &self.state {
             Ok(DirState::There) => Finding::ok("state_dir", format!("{path:?}")),
             Ok(DirState::WouldBeCreated) => Finding::ok("state_dir", format!("{path:?} would be created")),
-            Err(cause) => Finding::fail("state_dir", format!("{cause}; mend that or set state_dir to another")),
+            Err(cause) => Finding::fail("state_dir", format!("{cause}; fix that or set state_dir to another")),
         }
     }
 
@@ -110,8 +110,7 @@ fn living_worker(dir: &StateDir) -> Option<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::dry_run::report::render;
-    use crate::commands::dry_run::tests::config;
+    use crate::commands::dry_run::report::{render, tests::config};
     use crate::state_dir::Holder;
 
     fn standing(state: Result<DirState, String>, held: Held, worker: Option<i32>) -> Standing {
@@ -164,7 +163,7 @@ mod tests {
         let text = rendered(&standing(Err("cannot use it: no".into()), Held::Free, None));
         assert_eq!(
             text,
-            "FAIL  state_dir   cannot use it: no; mend that or set state_dir to another\n\
+            "FAIL  state_dir   cannot use it: no; fix that or set state_dir to another\n\
              \n\
              The worker can't start: 1 problem.\n"
         );

@@ -58,7 +58,7 @@ fn judge_secrets(config: &Config, tool: Result<String, String>) -> Vec<Finding> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::dry_run::report::render;
+    use crate::commands::dry_run::report::{render, tests};
     use crate::config::SecretEntry;
 
     fn config(secrets: &[(&str, bool)]) -> Config {
@@ -67,7 +67,7 @@ mod tests {
             name: name.into(),
             required,
         };
-        Config { secrets: secrets.iter().map(entry).collect(), ..crate::commands::dry_run::tests::config() }
+        Config { secrets: secrets.iter().map(entry).collect(), ..tests::config() }
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn without_secrets_and_hook_there_is_nothing_to_say() {
-        let config = crate::commands::dry_run::tests::config();
+        let config = tests::config();
         assert_eq!((secrets(&config), on_event(&config)), (Vec::new(), None));
     }
 }

@@ -11,14 +11,7 @@ fn status(state: &str, generation: u64, since_ms: u64) -> Status {
 }
 
 fn before(state: &str) -> Before {
-    Before {
-        supervisor_pid: 7,
-        signalled_ms: SINCE_MS + 10,
-        generation: Some(3),
-        state: state.into(),
-        since_ms: SINCE_MS,
-        updated_ms: SINCE_MS,
-    }
+    Before { supervisor_pid: 7, signalled_ms: SINCE_MS + 10, status: Some(status(state, 3, SINCE_MS)) }
 }
 
 fn waits(before: &Before, now: &Status) -> bool {
@@ -109,7 +102,7 @@ fn a_new_worker_that_is_drained_before_it_was_healthy_has_failed_if_a_pause_foll
 
 #[test]
 fn without_a_file_from_before_a_worker_is_new_if_it_started_after_the_signal() {
-    let before = Before { supervisor_pid: 7, signalled_ms: SINCE_MS, ..Before::default() };
+    let before = Before { supervisor_pid: 7, signalled_ms: SINCE_MS, status: None };
     let running = |started_ms| Status { healthy: true, started_ms, ..status("running", 1, SINCE_MS + 50) };
     assert!(waits(&before, &running(None)));
     assert!(waits(&before, &running(Some(SINCE_MS - 1))));
@@ -127,4 +120,7 @@ fn a_supervisor_that_writes_nothing_has_not_reacted() {
     assert!(!has_reacted(&before("running"), &status("running", 3, SINCE_MS)));
     assert!(has_reacted(&before("running"), &status("draining", 3, SINCE_MS + 1)));
     assert!(has_reacted(&before("draining"), &status("draining", 3, SINCE_MS)));
+    let unseen = Before { supervisor_pid: 7, signalled_ms: SINCE_MS, status: None };
+    assert!(!has_reacted(&unseen, &Status::default()));
+    assert!(has_reacted(&unseen, &status("running", 1, SINCE_MS)));
 }
