@@ -36,6 +36,13 @@ impl Style {
         let is_refused = no_color.is_some_and(|value| !value.is_empty());
         if is_terminal && !is_refused { Style::Coloured } else { Style::Plain }
     }
+
+    fn paint(self, colour: &str, text: &str) -> String {
+        match self {
+            Style::Plain => text.to_owned(),
+            Style::Coloured => format!("{colour}{text}{RESET}"),
+        }
+    }
 }
 
 /// How far the last status can be trusted.
@@ -153,35 +160,57 @@ fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
 
 /// A status for people: the condition first, then what stands in the way, then the rest.
 pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> String {
-    let mut page = Page { text: String::new(), style };
-    page.headline(status, trust, now_ms);
-    page.optional("problem", status.problem.clone());
-    page.optional(
-        "config",
-        status.config_problem.as_ref().map(|problem| format!("an older one is in force: {problem}")),
-    );
-    page.optional("port held by", status.port_holder.clone());
-    page.optional("no secret", listed(&status.absent_secrets));
-    page.optional("old secret", listed(&status.stale_secrets));
-    if trust == Trust::Fresh {
-        page.line("worker", &worker(status, now_ms));
-    }
-    if status.restarts > 0 || status.last_exit.is_some() || status.failed_starts > 0 {
-        page.line("restarts", &restarts(status, now_ms));
-    }
-    page.optional("last words", status.last_exit.as_ref().and_then(|exit| exit.stderr.clone()));
-    page.optional("health", status.last_probe.as_ref().map(|probe| health(status, probe, now_ms)));
-    page.optional("sync", status.sync.as_ref().map(|sync| registration(sync, now_ms)));
-    if trust == Trust::Fresh {
-        page.optional("next", next_step(status, now_ms));
-    }
-    page.line("logs", &status.log_stdout);
-    if status.log_stderr != status.log_stdout {
-        page.line("", &status.log_stderr);
-    }
+    let is_fresh = trust == Trust::Fresh;
+    let has_restarted = status.restarts > 0 || status.last_exit.is_some() || status.failed_starts > 0;
+    let older = |problem: &String| format!("an older one is in force: {problem}");
     let Status { supervisor_pid, version, config_path, .. } = status;
-    page.line("supervisor", &format!("pid {supervisor_pid}, version {version}, config {config_path}"));
-    page.text
+    let rows = [
+        ("problem", status.problem.clone()),
+        ("config", status.config_problem.as_ref().map(older)),
+        ("port held by", status.port_holder.clone()),
+        ("no secret", listed(&status.absent_secrets)),
+        ("old secret", listed(&status.stale_secrets)),
+        ("worker", is_fresh.then(|| worker(status, now_ms))),
+        ("restarts", has_restarted.then(|| restarts(status, now_ms))),
+        ("last words", status.last_exit.as_ref().and_then(|exit| exit.stderr.clone())),
+        ("health", status.last_probe.as_ref().map(|probe| health(status, probe, now_ms))),
+        ("sync", status.sync.as_ref().map(|sync| registration(sync, now_ms))),
+        ("next", next_step(status, now_ms).filter(|_| is_fresh)),
+        ("logs", Some(status.log_stdout.clone())),
+        ("", Some(status.log_stderr.clone()).filter(|log| *log != status.log_stdout)),
+        ("supervisor", Some(format!("pid {supervisor_pid}, version {version}, config {config_path}"))),
+    ];
+    let (colour, verdict) = verdict(status, trust, now_ms);
+    let mut page = format!("{}: {}\n", shown(&status.name), style.paint(colour, &verdict));
+    for (label, value) in rows {
+        let Some(value) = value else { continue };
+        let padded = format!("{label:LABEL_WIDTH$} ");
+        let padded = if label == "problem" { style.paint(RED, &padded) } else { padded };
+        page += &format!("  {padded}{}\n", shown(&value));
+    }
+    page
+}
+
+/// How the worker is, in a word or two, and the colour for that.
+fn verdict(status: &Status, trust: Trust, now_ms: u64) -> (&'static str, String) {
+    let known = shown(condition(status));
+    let written = ago(status.updated_ms, now_ms);
+    match trust {
+        Trust::Dead if status.state == "stopped" => (RED, format!("not running, stopped {written}")),
+        Trust::Dead => (RED, format!("not running, last seen {written}: {known}")),
+        Trust::Stale => {
+            let advice = format!("the supervisor, pid {}, may be stopped or hang", status.supervisor_pid);
+            (RED, format!("not known to be healthy, last seen {written}: {known}; {advice}"))
+        }
+        Trust::Fresh => {
+            let colour = match status.state.as_str() {
+                "running" if status.healthy => GREEN,
+                "running" | "backing-off" | "awaiting-port" => RED,
+                _ => YELLOW,
+            };
+            (colour, format!("{known} for {}", span(now_ms.saturating_sub(status.since_ms))))
+        }
+    }
 }
 
 /// How long ago a time was; a time to come, as after a change of the clock, was just now.
@@ -252,62 +281,6 @@ fn next_step(status: &Status, now_ms: u64) -> Option<String> {
     let step = status.next_step.as_ref()?;
     let due = status.next_deadline_ms.map(|due_ms| format!(" in {}", span(due_ms.saturating_sub(now_ms))));
     Some(step.clone() + &due.unwrap_or_default())
-}
-
-/// Aligned lines under a headline.
-struct Page {
-    text: String,
-    style: Style,
-}
-
-impl Page {
-    fn headline(&mut self, status: &Status, trust: Trust, now_ms: u64) {
-        let known = shown(condition(status));
-        let written = ago(status.updated_ms, now_ms);
-        let (colour, verdict) = match trust {
-            Trust::Dead if status.state == "stopped" => (RED, format!("not running, stopped {written}")),
-            Trust::Dead => (RED, format!("not running, last seen {written}: {known}")),
-            Trust::Stale => {
-                let pid = status.supervisor_pid;
-                let advice = format!("the supervisor, pid {pid}, may be stopped or hang");
-                (RED, format!("not known to be healthy, last seen {written}: {known}; {advice}"))
-            }
-            Trust::Fresh => {
-                let colour = match status.state.as_str() {
-                    "running" if status.healthy => GREEN,
-                    "running" | "backing-off" | "awaiting-port" => RED,
-                    _ => YELLOW,
-                };
-                (colour, format!("{known} for {}", span(now_ms.saturating_sub(status.since_ms))))
-            }
-        };
-        let verdict = self.coloured(colour, &verdict);
-        self.push(&format!("{}: {verdict}", shown(&status.name)));
-    }
-
-    fn line(&mut self, label: &str, value: &str) {
-        let label = format!("{label:LABEL_WIDTH$} ");
-        let label = if label.starts_with("problem") { self.coloured(RED, &label) } else { label };
-        self.push(&format!("  {label}{}", shown(value)));
-    }
-
-    fn optional(&mut self, label: &str, value: Option<String>) {
-        if let Some(value) = value {
-            self.line(label, &value);
-        }
-    }
-
-    fn coloured(&self, colour: &str, text: &str) -> String {
-        match self.style {
-            Style::Plain => text.to_owned(),
-            Style::Coloured => format!("{colour}{text}{RESET}"),
-        }
-    }
-
-    fn push(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
 }
 
 const RED: &str = "\x1b[31m";

@@ -21,6 +21,12 @@ const FILES_SOFT: u64 = 10_240;
 /// Open files that it may ask for; XNU cuts this to kern.maxfilesperproc.
 const FILES_HARD: u64 = 65_536;
 
+/// What every property list begins with, up to its dictionary.
+const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>"#;
+
 /// The launchd job of one config, for one user.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
@@ -69,71 +75,55 @@ impl Job<'_> {
         let [program, config, log, home] = [self.program, &self.config.path, &log, self.home].map(path_text);
         let (program, config, log, home) = (program?, config?, log?, home?);
         let absolute: Vec<&str> = self.search_path.split(':').filter(|entry| entry.starts_with('/')).collect();
-        let search_path = xml_text(&absolute.join(":"))?;
-        let mut list = List { text: HEAD.to_owned(), depth: 1 };
-        list.entry("Label", "string", &xml_text(self.label())?);
-        list.block("ProgramArguments", "array", |list| {
-            for argument in [program.as_str(), "--config", &config] {
-                list.line(&format!("<string>{argument}</string>"));
-            }
-        });
-        list.block("EnvironmentVariables", "dict", |list| {
-            list.entry("HOME", "string", &home);
-            list.entry("PATH", "string", &search_path);
-        });
-        list.entry("WorkingDirectory", "string", &home);
-        list.entry("StandardOutPath", "string", &log);
-        list.entry("StandardErrorPath", "string", &log);
-        list.flag("RunAtLoad");
-        list.flag("KeepAlive");
-        list.entry("ThrottleInterval", "integer", &THROTTLE_SECS.to_string());
-        list.entry("ExitTimeOut", "integer", &self.exit_timeout().as_secs().to_string());
-        list.entry("ProcessType", "string", "Interactive");
-        for (limits, files) in [("SoftResourceLimits", FILES_SOFT), ("HardResourceLimits", FILES_HARD)] {
-            list.block(limits, "dict", |list| list.entry("NumberOfFiles", "integer", &files.to_string()));
-        }
-        Ok(list.text + TAIL)
-    }
-}
-
-const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
-<plist version="1.0">
-<dict>
-"#;
-
-const TAIL: &str = "</dict>\n</plist>\n";
-
-/// The inside of a property list's dictionary.
-struct List {
-    text: String,
-    depth: usize,
-}
-
-impl List {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(&"\t".repeat(self.depth));
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn entry(&mut self, key: &str, element: &str, value: &str) {
-        self.line(&format!("<key>{key}</key>"));
-        self.line(&format!("<{element}>{value}</{element}>"));
-    }
-
-    fn flag(&mut self, key: &str) {
-        self.line(&format!("<key>{key}</key>"));
-        self.line("<true/>");
-    }
-
-    fn block(&mut self, key: &str, element: &str, fill: impl FnOnce(&mut List)) {
-        self.line(&format!("<key>{key}</key>"));
-        self.line(&format!("<{element}>"));
-        self.depth += 1;
-        fill(self);
-        self.depth -= 1;
-        self.line(&format!("</{element}>"));
+        let (label, search_path) = (xml_text(self.label())?, xml_text(&absolute.join(":"))?);
+        let exit_timeout = self.exit_timeout().as_secs();
+        Ok(format!(
+            "{HEAD}
+	<key>Label</key>
+	<string>{label}</string>
+	<key>ProgramArguments</key>
+	<array>
+		<string>{program}</string>
+		<string>--config</string>
+		<string>{config}</string>
+	</array>
+	<key>EnvironmentVariables</key>
+	<dict>
+		<key>HOME</key>
+		<string>{home}</string>
+		<key>PATH</key>
+		<string>{search_path}</string>
+	</dict>
+	<key>WorkingDirectory</key>
+	<string>{home}</string>
+	<key>StandardOutPath</key>
+	<string>{log}</string>
+	<key>StandardErrorPath</key>
+	<string>{log}</string>
+	<key>RunAtLoad</key>
+	<true/>
+	<key>KeepAlive</key>
+	<true/>
+	<key>ThrottleInterval</key>
+	<integer>{THROTTLE_SECS}</integer>
+	<key>ExitTimeOut</key>
+	<integer>{exit_timeout}</integer>
+	<key>ProcessType</key>
+	<string>Interactive</string>
+	<key>SoftResourceLimits</key>
+	<dict>
+		<key>NumberOfFiles</key>
+		<integer>{FILES_SOFT}</integer>
+	</dict>
+	<key>HardResourceLimits</key>
+	<dict>
+		<key>NumberOfFiles</key>
+		<integer>{FILES_HARD}</integer>
+	</dict>
+</dict>
+</plist>
+"
+        ))
     }
 }
 
