@@ -234,7 +234,7 @@ impl Source {
 
 /// A note that can't be written is no reason to stop showing logs.
 fn note(notes: &mut dyn Write, text: &str) {
-    let _ = writeln!(notes, "{}: {text}", PROGRAM);
+    let _ = writeln!(notes, "{PROGRAM}: {text}");
 }
 
 /// What a file is known by under all its names: device and inode.
