@@ -11,13 +11,13 @@
 //!   it. Open it once, before any process is spawned, while there is one thread. It fails for want of a descriptor or
 //!   memory; then the signals act as before or stay pending. `take()` is the next signal, or None when the queue is
 //!   empty. Equal signals merge, and their order is not kept. It never fails with EINTR.
-//! - [`ExitWatch`] (`exit/linux`, `exit/kqueue`): one pollable descriptor per process, our child or not, which fires when
-//!   that process exits. `register(pid)` fails for want of a descriptor, or where the system has no such thing (ENOSYS,
-//!   EPERM under a filter of system calls): the caller then relies on SIGCHLD and on looking now and then. ESRCH, on
-//!   Linux: there is no such process; a child that has not been reaped is one. `has_fired()` says whether the process
-//!   has exited, or begun to; once true, always true; it empties the descriptor. Ask it once right after `register`: on
-//!   kqueue systems a watch that is registered on a process that is already exiting has fired, but its descriptor stays
-//!   silent. Dropping the watch takes it down.
+//! - [`ExitWatch`] (`exit/linux`, `exit/kqueue`): one pollable descriptor per process, our child or not, which fires
+//!   when that process exits. `register(pid)` fails for want of a descriptor, or where the system has no such thing
+//!   (ENOSYS, EPERM under a filter of system calls): the caller then relies on SIGCHLD and on looking now and then.
+//!   ESRCH, on Linux: there is no such process; a child that has not been reaped is one. `has_fired()` says whether the
+//!   process has exited, or begun to; once true, always true; it empties the descriptor. Ask it once right after
+//!   `register`: on kqueue systems a watch that is registered on a process that is already exiting has fired, but its
+//!   descriptor stays silent. Dropping the watch takes it down.
 //! - `Pin` (beside it): a process held so that a signal reaches it or nobody, where the system has such a thing. `open`
 //!   answers None where it has not, and [`Pinned`] compares identities instead.
 //! - `started`, `parent`, `program`, `user_id` (`process/`): what can be asked about any process by its pid. Zombies

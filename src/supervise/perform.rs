@@ -181,8 +181,8 @@ impl Supervisor {
     }
 
     fn reload(&mut self) {
-        // Leases that were cancelled for this begin anew, also where the configuration stays: taken over, they would start
-        // the worker without its secrets.
+        // Leases that were cancelled for this begin anew, also where the configuration stays: taken over, they would
+        // start the worker without its secrets.
         self.secrets.abort();
         let loaded = match Config::load(&self.config.path) {
             Ok(loaded) => loaded,

@@ -1,7 +1,8 @@
 //! The live worker: its exit, its signals, its end.
 //!
 //! Status comes from waitpid alone, and never by waiting: exit watch, SIGCHLD and health ticks only say when to look.
-//! Before a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody else's.
+//! Before a worker is reaped, what is left of its group gets SIGKILL; until then the group's id cannot be anybody
+//! else's.
 
 use std::io;
 use std::os::fd::AsRawFd;

@@ -1,6 +1,6 @@
-//! Exits through EVFILT_PROC. Each watch is a kqueue of its own, so that dropping it is all the deregistration there is.
-//! An inner kqueue that is left undrained does not wake its outer one again, hence everything is read until empty. No
-//! kqueue is inherited by a spawned process.
+//! Exits through EVFILT_PROC. Each watch is a kqueue of its own, so that dropping it is all the deregistration there
+//! is. An inner kqueue that is left undrained does not wake its outer one again, hence everything is read until empty.
+//! No kqueue is inherited by a spawned process.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

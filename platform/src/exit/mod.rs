@@ -1,5 +1,5 @@
-//! The exit of a process: how it ended, the watch that fires when it does, and the pin that holds it until then. A pidfd
-//! is watch and pin on Linux; macOS and FreeBSD watch by EVFILT_PROC, and have no pin.
+//! The exit of a process: how it ended, the watch that fires when it does, and the pin that holds it until then. A
+//! pidfd is watch and pin on Linux; macOS and FreeBSD watch by EVFILT_PROC, and have no pin.
 
 #[cfg(not(target_os = "linux"))]
 mod kqueue;

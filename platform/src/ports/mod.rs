@@ -25,8 +25,8 @@ use self::macos as sys;
 use crate::pid::Pid;
 use crate::process::user_name;
 
-/// FreeBSD: owners are not looked for. The worker's port is never reclaimed there; a held one is waited for. The answers
-/// say so: nobody is named, and ownership is unknown, which callers accept.
+/// FreeBSD: owners are not looked for. The worker's port is never reclaimed there; a held one is waited for. The
+/// answers say so: nobody is named, and ownership is unknown, which callers accept.
 #[cfg(target_os = "freebsd")]
 mod sys {
     use super::{Ownership, Pid, SocketAddr, io};

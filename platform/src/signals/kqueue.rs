@@ -1,6 +1,6 @@
-//! Signals through EVFILT_SIGNAL, in a kqueue of their own, so that events need no telling apart: a pid and a descriptor
-//! may be the same number. An inner kqueue that is left undrained does not wake its outer one again, hence everything is
-//! read until empty. No kqueue is inherited by a spawned process.
+//! Signals through EVFILT_SIGNAL, in a kqueue of their own, so that events need no telling apart: a pid and a
+//! descriptor may be the same number. An inner kqueue that is left undrained does not wake its outer one again, hence
+//! everything is read until empty. No kqueue is inherited by a spawned process.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};

@@ -1,9 +1,9 @@
 //! The worker's secrets: leased through a tool, kept for a while, handed to each launch.
 //!
 //! Each launch asks [`Secrets::provide`]. What is missing or too old is leased then, all of it side by side, and the
-//! launch put off; when the leases are over, or cancelled because they took too long, the next launch takes over what came
-//! of them. A value that can't be refreshed goes on being used, an optional secret that can't be had is left out, a
-//! required one fails the launch. A tool that fails without need is left alone for a while, so that no crash restart
+//! launch put off; when the leases are over, or cancelled because they took too long, the next launch takes over what
+//! came of them. A value that can't be refreshed goes on being used, an optional secret that can't be had is left out,
+//! a required one fails the launch. A tool that fails without need is left alone for a while, so that no crash restart
 //! waits for it. Values are in memory and in the worker's environment only: no log line, error or Debug shows one.
 
 use std::ffi::CString;

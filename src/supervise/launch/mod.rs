@@ -103,8 +103,8 @@ impl Launcher {
         self.ahead.as_mut()?.trial.take()
     }
 
-    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. `wall_ms` is the wall
-    /// clock, in milliseconds since 1970.
+    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. `wall_ms` is the
+    /// wall clock, in milliseconds since 1970.
     ///
     /// # Errors
     /// One line that says what is wrong with the env file, the directory or the program, or what could not be run.
