@@ -1,5 +1,6 @@
 //! Listening sockets from the kernel's sock_diag(7), which can be asked for the listeners of one port alone: tens of
-//! microseconds, where the tables in /proc take milliseconds. Also tells whether an IPv6 wildcard takes IPv4.
+//! microseconds, where the tables in /proc take milliseconds. Also tells whether an IPv6 wildcard takes IPv4. Needs no
+//! capability.
 //! Refuses to wait: the kernel answers within the calls, and anything else is an error.
 
 use std::io;
