@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use worker_supervisor::config::{Config, ConfigError, KEYS, Loaded, PortConflict, SecretEntry};
+use worker_supervisor::config::keys::KEYS;
+use worker_supervisor::config::{Config, ConfigError, Loaded, PortConflict, SecretEntry};
 use worker_supervisor::policy::StatusRule;
 
 /// A directory of its own for each test, removed at the end.

@@ -7,7 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use pages::{block, blocks, load_well, page, page_path};
-use worker_supervisor::config::{Config, KEYS, KeyDoc};
+use worker_supervisor::config::Config;
+use worker_supervisor::config::keys::{KEYS, Key};
 use worker_supervisor::supervise::launch::environment::Environment;
 
 const PAGE: &str = "configuration.md";
@@ -18,62 +19,18 @@ const END: &str = "\n<!-- The end of what is made. -->\n";
 /// The two keys that every config needs.
 const REQUIRED: &str = "command = [\"bun\"]\nport = 3111\n";
 
-/// A value for each key, which is not its default.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("command", r#"["bun", "run", "src/serve.ts"]"#),
-    ("port", "3112"),
-    ("name", r#""system-bus""#),
-    ("worker_dir", r#""~/code/worker""#),
-    ("host", r#""::1""#),
-    ("host_header", r#""worker.example:3111""#),
-    ("health_endpoint", r#""/api/inngest""#),
-    ("sync_endpoint", r#""/api/inngest""#),
-    ("health_status", "[200, 401]"),
-    ("health_interval_secs", "10"),
-    ("health_timeout_secs", "2.5"),
-    ("health_failures_before_restart", "5"),
-    ("startup_timeout_secs", "120"),
-    ("stable_secs", "60"),
-    ("restart_backoff_min_secs", "0.5"),
-    ("restart_backoff_max_secs", "60"),
-    ("sync_interval_secs", "0"),
-    ("drain_timeout_secs", "30"),
-    ("stop_group", "true"),
-    ("port_conflict", r#""wait""#),
-    ("port_grace_secs", "0.5"),
-    ("log_stdout", r#""~/logs/worker.log""#),
-    ("log_stderr", r#""~/logs/worker.log""#),
-    ("log_max_bytes", "0"),
-    ("log_keep", "7"),
-    ("env_file", r#""~/.config/worker.env""#),
-    ("env", r#"{ PORT = "3112" }"#),
-    ("secrets", r#"{ API_TOKEN = "api_token" }"#),
-    ("required_secrets", r#"["API_TOKEN"]"#),
-    ("secrets_command", r#"["op", "read", "op://work/{name}/token"]"#),
-    ("secrets_timeout_secs", "30"),
-    ("secrets_max_age_secs", "3600"),
-    ("on_event", r#"["~/bin/notify", "{event}"]"#),
-    ("state_dir", r#""~/.worker-state""#),
-    ("launchd.label", r#""com.example.worker""#),
-];
-
-fn example(key: &str) -> &'static str {
-    let found = EXAMPLES.iter().find(|(name, _)| *name == key);
-    found.unwrap_or_else(|| panic!("{key} has no example in tests/docs.rs")).1
-}
-
 fn table() -> String {
     let rows: String = KEYS.iter().map(row).collect();
     format!("| key | value | default | what it does | example |\n| --- | --- | --- | --- | --- |\n{rows}")
 }
 
-fn row(key: &KeyDoc) -> String {
-    let KeyDoc { name, kind, default, summary } = key;
+fn row(key: &Key) -> String {
+    let Key { name, kind, default, text, example } = key;
     let is_prose = ["required", "none", "any ", "the "].iter().any(|start| default.starts_with(start));
     let default = if is_prose { (*default).to_owned() } else { format!("`{default}`") };
-    let (expected, example) = (kind.expected(), example(name));
-    assert!(![&expected, *summary].iter().any(|cell| cell.contains('|')), "{name} would end its cell");
-    format!("| `{name}` | {expected} | {default} | {summary} | `{example}` |\n")
+    let expected = kind.expected();
+    assert!(![&expected, *text].iter().any(|cell| cell.contains('|')), "{name} would end its cell");
+    format!("| `{name}` | {expected} | {default} | {text} | `{example}` |\n")
 }
 
 #[test]
@@ -93,17 +50,19 @@ fn the_table_of_keys_is_the_programs_own() {
 
 #[test]
 fn the_examples_of_all_keys_make_a_config() {
-    let content: String = EXAMPLES.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let content: String = KEYS.iter().map(|row| format!("{} = {}\n", row.name, row.example)).collect();
     let config = load_well("worker", &content);
     assert_eq!((config.name.as_str(), config.launchd_label.as_str()), ("system-bus", "com.example.worker"));
-    assert_eq!(EXAMPLES.len(), KEYS.len());
 }
 
 #[test]
 fn an_example_says_something_else_than_the_default() {
     let without = load_well("worker", REQUIRED).effective();
-    for (key, value) in EXAMPLES.iter().filter(|(key, _)| !["command", "port", "required_secrets"].contains(key)) {
-        assert_ne!(load_well("worker", &format!("{REQUIRED}{key} = {value}\n")).effective(), without, "{key}");
+    for Key { name, example, .. } in KEYS {
+        if !["command", "port", "required_secrets"].contains(name) {
+            let with = load_well("worker", &format!("{REQUIRED}{name} = {example}\n"));
+            assert_ne!(with.effective(), without, "{name}");
+        }
     }
 }
 

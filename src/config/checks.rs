@@ -4,16 +4,16 @@
 //! Nothing here knows where in a file a string stood.
 
 use std::ffi::OsStr;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use super::SHOWN_BYTES_MAX;
+use super::{Host, SHOWN_BYTES_MAX};
 use crate::error::escape;
 
 /// The longest worker name: it must fit into file names with suffixes.
-pub(super) const NAME_BYTES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 64;
 /// The longest launchd label.
-pub(super) const LABEL_BYTES_MAX: usize = 128;
+const LABEL_BYTES_MAX: usize = 128;
 /// The longest endpoint.
 const ENDPOINT_BYTES_MAX: usize = 2048;
 /// The longest Host header.
@@ -23,11 +23,20 @@ fn shown(text: &str) -> String {
     format!("\"{}\"", escape(text, SHOWN_BYTES_MAX))
 }
 
-/// A string that names files or a job.
-pub(super) fn name(text: &str, bytes_max: usize) -> Result<(), String> {
+/// A string that names files.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    short_name(text, NAME_BYTES_MAX)
+}
+
+/// A string that names a launchd job.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    short_name(text, LABEL_BYTES_MAX)
+}
+
+fn short_name(text: &str, bytes_max: usize) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if !text.is_empty() && text.len() <= bytes_max && !text.starts_with('.') && text.bytes().all(is_allowed) {
-        return Ok(());
+        return Ok(text.to_owned());
     }
     Err(format!(
         "must be 1 to {bytes_max} letters, digits, '.', '_' or '-' and not start with '.', not {}",
@@ -35,37 +44,41 @@ pub(super) fn name(text: &str, bytes_max: usize) -> Result<(), String> {
     ))
 }
 
-/// An address without a name lookup, in brackets or not.
-pub(super) fn host(text: &str) -> Result<IpAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map_err(|_| {
-        let advice = if text == "localhost" { "; write \"127.0.0.1\" (or \"::1\")" } else { "" };
-        format!("must be an IPv4 or IPv6 address, not {}{advice}", shown(text))
-    })
+impl FromStr for Host {
+    type Err = String;
+
+    /// An address without a name lookup, in brackets or not.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        bare.parse().map(Self).map_err(|_| {
+            let advice = if text == "localhost" { "; write \"127.0.0.1\" (or \"::1\")" } else { "" };
+            format!("must be an IPv4 or IPv6 address, not {}{advice}", shown(text))
+        })
+    }
 }
 
 /// A path that goes into a request line.
-pub(super) fn endpoint(text: &str) -> Result<(), String> {
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err(format!("must start with \"/\", not {}", shown(text)));
     }
-    ensure_visible_ascii(text, ENDPOINT_BYTES_MAX, "encode others as %XX")
+    visible_ascii(text, ENDPOINT_BYTES_MAX, "encode others as %XX")
 }
 
 /// A value that goes into a header line.
-pub(super) fn host_header(text: &str) -> Result<(), String> {
+pub(super) fn host_header(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("must not be empty; leave it out for HOST:PORT".into());
     }
-    ensure_visible_ascii(text, HOST_HEADER_BYTES_MAX, "write a name or address and a port")
+    visible_ascii(text, HOST_HEADER_BYTES_MAX, "write a name or address and a port")
 }
 
-fn ensure_visible_ascii(text: &str, bytes_max: usize, advice: &str) -> Result<(), String> {
+fn visible_ascii(text: &str, bytes_max: usize, advice: &str) -> Result<String, String> {
     if text.len() > bytes_max {
         return Err(format!("must be at most {bytes_max} bytes long, not {}", text.len()));
     }
     match text.chars().find(|character| !character.is_ascii_graphic()) {
-        None => Ok(()),
+        None => Ok(text.to_owned()),
         Some(wrong) => Err(format!(
             "may hold only visible ASCII characters, no space, CR or LF, but has {:?}; {advice}",
             escape(wrong.to_string(), SHOWN_BYTES_MAX)
@@ -82,8 +95,8 @@ pub(super) fn variable(text: &str) -> Result<(), String> {
 }
 
 /// A string that becomes an argument, a path or a variable's value.
-pub(super) fn no_nul(text: &str) -> Result<(), String> {
-    if text.contains('\0') { Err("must not hold a NUL character; delete \\u0000".into()) } else { Ok(()) }
+pub(super) fn no_nul(text: &str) -> Result<String, String> {
+    if text.contains('\0') { Err("must not hold a NUL character; delete \\u0000".into()) } else { Ok(text.to_owned()) }
 }
 
 /// What `~` and relative paths start from.
@@ -105,8 +118,18 @@ impl Roots<'_> {
         self.expand_home(text).map(|path| self.dir.join(path))
     }
 
+    /// A program's name or path. `~` expands in it; where a relative one starts from is not decided here.
+    pub(super) fn program(self, text: &str) -> Result<String, String> {
+        if text.is_empty() {
+            return Err("must start with a program, not with an empty string".into());
+        }
+        no_nul(text)?;
+        let program = self.expand_home(text)?.into_os_string().into_string();
+        program.map_err(|path| format!("starts with {path:?}, which is no UTF-8 text; write an absolute path"))
+    }
+
     /// A typed path with `~` expanded, otherwise as it was typed.
-    pub(super) fn expand_home(self, text: &str) -> Result<PathBuf, String> {
+    fn expand_home(self, text: &str) -> Result<PathBuf, String> {
         let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
         let Some(rest) = rest.strip_prefix('/').or(rest.is_empty().then_some("")) else {
             return Err(format!("is {}, but only `~/` expands; write the absolute path", shown(text)));
@@ -152,21 +175,21 @@ mod tests {
 
     #[test]
     fn a_host_is_an_address_in_brackets_or_not() {
-        assert_eq!(host("127.0.0.1").map(|host| host.to_string()), Ok("127.0.0.1".into()));
-        assert_eq!(host("::1").map(|host| host.to_string()), Ok("::1".into()));
-        assert_eq!(host("[::1]").map(|host| host.to_string()), Ok("::1".into()));
+        for (text, address) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
+            assert_eq!(text.parse::<Host>().map(|host| host.0.to_string()), Ok(address.into()));
+        }
         for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b"] {
-            assert!(host(wrong).is_err(), "{wrong}");
+            assert!(wrong.parse::<Host>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn names_cannot_leave_their_directory() {
         for right in ["a", "worker-1", "A.b_c", &"x".repeat(64)] {
-            assert_eq!(name(right, NAME_BYTES_MAX), Ok(()));
+            assert_eq!(name(right), Ok(right.to_string()));
         }
         for wrong in ["", ".", "..", ".x", "a/b", "a b", "ä", "a\0", &"x".repeat(65)] {
-            assert!(name(wrong, NAME_BYTES_MAX).is_err(), "{wrong}");
+            assert!(name(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,40 +1,28 @@
 //! The configuration: what is meant, after everything that was typed has been checked.
 //!
-//! [`Config::load`] reads one TOML file and returns a [`Config`] whose paths are absolute, whose numbers are inside
-//! their documented bounds and whose texts are safe where they are used; or every problem it found, each with its place
-//! in the file. It changes nothing, runs nothing and touches no file but that one. Programs and directories are not
-//! looked for: they may appear later, and each start of the worker checks them.
+//! The types that the rest of the program uses, and nothing that makes them: `keys` has one row a key, `read` puts each
+//! value where its row says, `resolve` loads a file. Nothing in this file uses those, so that each of them may use it.
 
 mod checks;
 pub(crate) mod file;
-mod keys;
+pub mod keys;
 mod read;
-mod render;
 mod resolve;
 mod seconds;
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::de::DeTable;
-
-use crate::error::{Error, ExitCode, escape};
+use crate::error::{Error, ExitCode};
 use crate::policy::{Backoff, HealthSettings, Settings, StatusRule, SyncSettings};
-use checks::Roots;
-use file::{ReadError, Trusted};
-pub use keys::{KEYS, KeyDoc, Kind, TIME_MAX, TIME_MIN};
-use read::{Reader, problem_at};
 
-/// How much of the parser's own message is shown, in bytes.
-const MESSAGE_BYTES_MAX: usize = 300;
 /// How much of what was typed a message repeats, in bytes.
 const SHOWN_BYTES_MAX: usize = 60;
 
-/// Everything that a config file can say, with defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything that a config file can say, with defaults filled in. One that is default has nothing filled in yet.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// The config file itself, absolute.
     pub path: PathBuf,
@@ -45,7 +33,7 @@ pub struct Config {
     /// Where the worker runs, absolute. Need not exist yet.
     pub worker_dir: PathBuf,
     /// The address that is probed.
-    pub host: IpAddr,
+    pub host: Host,
     /// The port that the worker listens on; never 0.
     pub port: u16,
     /// The Host header that the worker sees.
@@ -108,13 +96,34 @@ pub struct Config {
     pub launchd_label: String,
 }
 
-/// What to do about a stranger that listens on the worker's port.
+/// An IPv4 or IPv6 address, of this machine by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host(pub IpAddr);
+
+impl Default for Host {
+    fn default() -> Self {
+        Self(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+}
+
+/// What to do about a stranger that listens on the worker's port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PortConflict {
     /// End it: SIGTERM, SIGKILL after `port_grace`.
+    #[default]
     Kill,
     /// Report it and wait until it is gone.
     Wait,
+}
+
+impl PortConflict {
+    /// As the config file has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Wait => "wait",
+        }
+    }
 }
 
 /// One entry of `[secrets]`: what to ask for and where to put it. Holds no secret's value.
@@ -187,65 +196,6 @@ impl From<ConfigError> for Error {
 }
 
 impl Config {
-    /// Reads and checks the config file at `path`, expanding `~` from HOME.
-    ///
-    /// # Errors
-    /// Whatever makes the file unusable; see [`ConfigError`]. All of them mean exit code 78.
-    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        Self::load_with_home(path, std::env::var_os("HOME").as_deref())
-    }
-
-    /// [`Config::load`] with another home directory than HOME says; `None` as if HOME were unset.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn load_with_home(path: &Path, home: Option<&OsStr>) -> Result<Loaded, ConfigError> {
-        let absolute = std::path::absolute(path).map_err(|error| cannot_read(path, error))?;
-        let Trusted { bytes, warning } = file::read_trusted(&absolute).map_err(|error| match error {
-            ReadError::Missing => ConfigError::File(format!("cannot read config {path:?}: no such file; {EXAMPLE}")),
-            ReadError::Refused(cause) => cannot_read(path, cause),
-        })?;
-        let content = |problems| ConfigError::Content { path: path.into(), problems };
-        let text = std::str::from_utf8(&bytes).map_err(|error| content(vec![not_utf8(&bytes, error)]))?;
-        let mut loaded = Self::from_text(text, &absolute, home).map_err(content)?;
-        loaded.warnings.splice(0..0, warning);
-        Ok(loaded)
-    }
-
-    /// Checks the content of a config file that stands, or would stand, at the absolute path `path`.
-    /// As much of the config at `path` as can be made out, for commands that only look: whatever is wrong with it, the
-    /// supervisor that runs has an older one in force, and is to be seen just then. What is wrong comes as warnings.
-    ///
-    /// # Errors
-    /// The file can't be read or trusted.
-    pub fn load_for_looking(path: &Path) -> Result<Loaded, ConfigError> {
-        let error = match Self::load(path) {
-            Err(error @ ConfigError::Content { .. }) => error,
-            loaded => return loaded,
-        };
-        let absolute = std::path::absolute(path).map_err(|error| cannot_read(path, error))?;
-        let text = std::fs::read_to_string(&absolute).unwrap_or_default();
-        let table = DeTable::parse(&text).or_else(|_| DeTable::parse("")).map_err(|_| error.clone())?;
-        let mut reader = Reader::new(&text, table.get_ref());
-        let home = std::env::var_os("HOME");
-        let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home: home.as_deref() };
-        let (config, _) = resolve::config(&mut reader, &absolute, roots);
-        Ok(Loaded { config, warnings: error.to_string().lines().map(str::to_owned).collect() })
-    }
-
-    fn from_text(text: &str, path: &Path, home: Option<&OsStr>) -> Result<Loaded, Vec<Problem>> {
-        if let Some(offset) = text.find('\0') {
-            let message = "this is a NUL, which no text holds; save the file as UTF-8".into();
-            return Err(vec![problem_at(text.as_bytes(), offset, message)]);
-        }
-        let table = DeTable::parse(text).map_err(|error| vec![syntax_problem(text, &error)])?;
-        let mut reader = Reader::new(text, table.get_ref());
-        let roots = Roots { dir: path.parent().unwrap_or(path), home };
-        let (config, warnings) = resolve::config(&mut reader, path, roots);
-        let problems = reader.into_problems();
-        if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(problems) }
-    }
-
     /// The part of it that the policy decides by.
     pub fn settings(&self) -> Settings {
         Settings {
@@ -272,36 +222,6 @@ impl Config {
 
     /// Where the worker is expected to listen and where probes go.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
+        SocketAddr::new(self.host.0, self.port)
     }
-}
-
-/// What to write into a config file that does not exist yet.
-const EXAMPLE: &str = "write one, or name another with --config; this is enough to start with:
-
-    command = [\"bun\", \"run\", \"src/serve.ts\"]
-    port = 3111
-    health_endpoint = \"/api/inngest\"
-    sync_endpoint = \"/api/inngest\"
-";
-
-fn cannot_read(path: &Path, cause: impl fmt::Display) -> ConfigError {
-    ConfigError::File(format!("cannot read config {path:?}: {cause}"))
-}
-
-fn not_utf8(bytes: &[u8], error: std::str::Utf8Error) -> Problem {
-    problem_at(bytes, error.valid_up_to(), "this is no UTF-8 text; save the file as UTF-8".into())
-}
-
-/// A syntax error in our words where the parser's are bare, in its words otherwise.
-fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or(0..0);
-    let message = match error.message() {
-        "duplicate key" => {
-            let key = text.get(span.clone()).unwrap_or_default();
-            format!("duplicate key {}; keep one of the two", escape(key, SHOWN_BYTES_MAX))
-        }
-        other => format!("{}; this is no TOML", escape(other, MESSAGE_BYTES_MAX)),
-    };
-    problem_at(text.as_bytes(), span.start, message)
 }

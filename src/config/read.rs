@@ -1,43 +1,40 @@
-//! From TOML to checked values, key by key, collecting every problem instead of stopping at the first.
+//! From TOML to checked values, row by row, collecting every problem instead of stopping at the first.
 //!
-//! A [`Reader`] hands out values of the type that the table of keys promises. Where a value is missing the key's
-//! default takes its place; where it is wrong a problem is noted and the default takes its place too, so that the rest
-//! can still be checked. Whoever uses a reader asks for its problems in the end. It knows no file and no meaning of any
-//! key.
+//! A [`Reader`] goes through the table of keys and puts each value where its row says. Where one is missing or wrong
+//! the default stands; what is wrong is noted, so that the rest can still be checked. Whoever uses a reader asks for
+//! its problems in the end. It knows what one key may say; what needs more than one is not decided here.
 
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::checks::{self, Roots};
 use super::file::position;
-use super::keys::{KEYS, KeyDoc, Kind, REPLACED, TIME_MAX, nearest, row};
+use super::keys::{BYTES_MAX, BYTES_MIN, KEYS, Key, Kind, REPLACED, TIME_MAX, nearest};
 use super::seconds;
-use super::{Problem, SHOWN_BYTES_MAX};
+use super::{Config, PortConflict, Problem, SHOWN_BYTES_MAX, SecretEntry};
 use crate::error::escape;
+use crate::policy::StatusRule;
 
 /// How many problems are looked at. Whoever has more will mend these first.
 const PROBLEMS_MAX: usize = 100;
 
-/// A value with the offset of its first byte in the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) offset: usize,
-}
+/// A value that knows its place.
+type Value<'a> = Spanned<DeValue<'a>>;
 
-/// Typed access to a parsed config file.
+/// A parsed config file, and what is wrong with it.
 pub(super) struct Reader<'a> {
     text: &'a str,
     table: &'a DeTable<'a>,
-    /// By place.
-    problems: Vec<Placed<String>>,
+    roots: Roots<'a>,
+    problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader over a parsed file; unknown keys are noted at once.
-    pub(super) fn new(text: &'a str, table: &'a DeTable<'a>) -> Self {
-        let mut reader = Self { text, table, problems: Vec::new() };
+    pub(super) fn new(text: &'a str, table: &'a DeTable<'a>, roots: Roots<'a>) -> Self {
+        let mut reader = Self { text, table, roots, problems: Vec::new() };
         for (key, value) in table {
             reader.note_unknown(None, key);
             if key.get_ref() == "launchd" {
@@ -47,11 +44,28 @@ impl<'a> Reader<'a> {
         reader
     }
 
+    /// Puts every key's value, or else its default, where its row says.
+    pub(super) fn read_all(&mut self, config: &mut Config) {
+        for row in KEYS {
+            let noted = self.problems.len();
+            let default = row.default.replace("NAME", &config.name);
+            if let Some(value) = default_value(&default) {
+                self.read(row, &value, config);
+            }
+            if let Some(value) = self.find(row.name) {
+                // Whatever the default lacks, HOME that is, is no matter now.
+                self.problems.truncate(noted);
+                self.read(row, value, config);
+            } else if row.default == "required" {
+                self.note(0, format!("{} is missing; add a line such as `{0} = {}`", row.name, row.example));
+            }
+        }
+    }
+
     /// Notes a problem at a place in the file; after [`PROBLEMS_MAX`] no more.
     pub(super) fn note(&mut self, offset: usize, message: String) {
         if !self.is_full() {
-            let after = self.problems.partition_point(|earlier| earlier.offset <= offset);
-            self.problems.insert(after, Placed { value: message, offset });
+            self.problems.push(problem_at(self.text.as_bytes(), offset, message));
         }
     }
 
@@ -60,137 +74,155 @@ impl<'a> Reader<'a> {
     }
 
     /// All problems, by place.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        let text = self.text.as_bytes();
-        self.problems.into_iter().map(|problem| problem_at(text, problem.offset, problem.value)).collect()
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        self.problems
     }
 
-    /// Where a key's value stands; the start of the file if it stands nowhere.
-    pub(super) fn offset(&self, name: &str) -> usize {
-        self.find(name).map_or(0, |value| value.span().start)
+    /// Where a key's value stands; `None` if it stands nowhere.
+    pub(super) fn offset(&self, name: &str) -> Option<usize> {
+        Some(self.find(name)?.span().start)
     }
 
     /// Whether a problem is noted at this very place.
     pub(super) fn has_problem_at(&self, offset: usize) -> bool {
-        offset > 0 && self.problems.iter().any(|problem| problem.offset == offset)
+        let place = position(self.text.as_bytes(), offset);
+        self.problems.iter().any(|problem| (problem.line, problem.column) == place)
     }
 
-    /// Whether a key is in the file.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    /// Notes a missing key.
-    pub(super) fn require(&mut self, name: &str, example: &str) {
-        if !self.has(name) {
-            self.note(0, format!("{name} is missing; add a line such as `{example}`"));
-        }
-    }
-
-    /// A string; `None` if there is none.
-    pub(super) fn text(&mut self, name: &str) -> Option<Placed<&'a str>> {
-        let value = self.find(name)?;
-        match value.get_ref() {
-            DeValue::String(text) => Some(Placed { value: text.as_ref(), offset: value.span().start }),
-            _ => self.mistyped(row(name), value),
-        }
-    }
-
-    /// The index of a choice; `None` if none was made.
-    pub(super) fn choice(&mut self, name: &str) -> Option<usize> {
-        let (row, value) = (row(name), self.find(name)?);
-        let Kind::Choice(choices) = row.kind else { return None };
-        let chosen = value.get_ref().as_str().and_then(|text| choices.iter().position(|choice| *choice == text));
-        chosen.or_else(|| self.mistyped(row, value))
-    }
-
-    /// A switch, off by default.
-    pub(super) fn switch(&mut self, name: &str) -> bool {
-        let Some(value) = self.find(name) else { return false };
-        value.get_ref().as_bool().or_else(|| self.mistyped(row(name), value)).unwrap_or(false)
-    }
-
-    /// A time between its bounds.
-    pub(super) fn seconds(&mut self, name: &str) -> Duration {
-        let row = row(name);
-        let is_inside = |time: &Duration| matches!(row.kind, Kind::Seconds { min } if (min..=TIME_MAX).contains(time));
-        let typed = self.find(name).and_then(|value| {
-            let time = time_of(value.get_ref()).filter(is_inside);
-            time.or_else(|| self.mistyped(row, value))
-        });
-        typed.or_else(|| seconds::parse(row.default)).unwrap_or_default()
-    }
-
-    /// An integer between its bounds.
-    pub(super) fn count(&mut self, name: &str) -> u64 {
-        let row = row(name);
-        let is_inside = |count: &u64| match row.kind {
-            Kind::Count { min, max } => (min..=max).contains(count),
-            Kind::Bytes { min, max } => *count == 0 || (min..=max).contains(count),
-            _ => false,
-        };
-        let typed = self.find(name).and_then(|value| {
-            let count = count_of(value.get_ref()).filter(is_inside);
-            count.or_else(|| self.mistyped(row, value))
-        });
-        typed.or_else(|| row.default.parse().ok()).unwrap_or_default()
-    }
-
-    /// The strings of an array; `None` if there is none or if anything in it is no string.
-    pub(super) fn strings(&mut self, name: &str) -> Option<Vec<Placed<&'a str>>> {
-        let (row, value) = (row(name), self.find(name)?);
-        let Some(array) = value.get_ref().as_array() else { return self.mistyped(row, value) };
-        let mut strings = Vec::with_capacity(array.len());
-        for element in array.iter() {
-            match element.get_ref() {
-                DeValue::String(text) => strings.push(Placed { value: text.as_ref(), offset: element.span().start }),
-                _ => self.mistyped(row, element)?,
+    /// Puts a value where its row says. `None`: it is wrong, which is noted, and nothing was changed.
+    fn read(&mut self, row: &Key, value: &Value<'_>, config: &mut Config) -> Option<()> {
+        let (toml, roots) = (value.get_ref(), self.roots);
+        match row.kind {
+            Kind::Text(field, check) => *field(config) = self.text(row, value, check)?,
+            Kind::OptionalText(field, check) => *field(config) = Some(self.text(row, value, check)?),
+            Kind::Host(field) => *field(config) = self.text(row, value, str::parse)?,
+            Kind::Path(field) => *field(config) = self.text(row, value, |text| roots.path(text))?,
+            Kind::OptionalPath(field) => *field(config) = Some(self.text(row, value, |text| roots.path(text))?),
+            Kind::Conflict(field) => {
+                let all = [PortConflict::Kill, PortConflict::Wait];
+                let meant = all.into_iter().find(|conflict| toml.as_str() == Some(conflict.name()));
+                *field(config) = self.typed(row, value, meant)?;
             }
-        }
-        Some(strings)
-    }
-
-    /// Status codes; `None` if there are none or if anything is no such code.
-    pub(super) fn statuses(&mut self, name: &str) -> Option<Vec<u16>> {
-        let (row, value) = (row(name), self.find(name)?);
-        let Some(array) = value.get_ref().as_array() else { return self.mistyped(row, value) };
-        let mut statuses = Vec::with_capacity(array.len());
-        for element in array.iter() {
-            match count_of(element.get_ref()).filter(|code| (100..600).contains(code)) {
-                Some(code) => statuses.push(code as u16),
-                None => self.mistyped(row, element)?,
+            Kind::Switch(field) => *field(config) = self.typed(row, value, toml.as_bool())?,
+            Kind::Port(field) => *field(config) = self.count(row, value, 1, u16::MAX.into())? as u16,
+            Kind::Count { max, field } => *field(config) = self.count(row, value, 1, max.into())? as u32,
+            Kind::Bytes(field) if count_of(toml) == Some(0) => *field(config) = None,
+            Kind::Bytes(field) => *field(config) = Some(self.count(row, value, BYTES_MIN, BYTES_MAX)?),
+            Kind::Seconds { min, field } => *field(config) = self.time(row, value, min)?,
+            Kind::Interval(field) => {
+                *field(config) = Some(self.time(row, value, Duration::ZERO)?).filter(|time| !time.is_zero());
             }
+            Kind::Statuses(field) => *field(config) = StatusRule::OneOf(self.statuses(row, value)?),
+            Kind::Command(field) => *field(config) = self.command(row, value)?,
+            Kind::Variables(field) => *field(config) = self.variables(row, value)?,
+            Kind::Secrets(field) => {
+                let entry = |(variable, name)| SecretEntry { variable, name, required: false };
+                *field(config) = self.variables(row, value)?.into_iter().map(entry).collect();
+            }
+            Kind::RequiredSecrets(field) => self.require_secrets(row, value, field(config))?,
         }
-        if statuses.is_empty() { self.mistyped(row, value) } else { Some(statuses) }
+        Some(())
     }
 
-    /// The entries of a table of strings, sorted by key; each key and value with its place.
-    pub(super) fn variables(&mut self, name: &str) -> Vec<(Placed<&'a str>, Placed<&'a str>)> {
-        let Some(value) = self.find(name) else { return Vec::new() };
-        let Some(table) = value.get_ref().as_table() else {
-            return self.mistyped(row(name), value).unwrap_or_default();
+    /// What was found, or a note that the value is not what its row takes.
+    fn typed<T>(&mut self, row: &Key, value: &Value<'_>, found: Option<T>) -> Option<T> {
+        if found.is_none() {
+            self.note_mistyped(row, value);
+        }
+        found
+    }
+
+    /// The checked value, or a note that starts with the key's name.
+    fn checked<T>(&mut self, name: &str, offset: usize, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|rest| self.note(offset, format!("{name} {rest}"))).ok()
+    }
+
+    fn text<T>(&mut self, row: &Key, value: &Value<'_>, check: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.typed(row, value, value.get_ref().as_str())?;
+        self.checked(row.name, value.span().start, check(text))
+    }
+
+    fn count(&mut self, row: &Key, value: &Value<'_>, min: u64, max: u64) -> Option<u64> {
+        self.typed(row, value, count_of(value.get_ref()).filter(|count| (min..=max).contains(count)))
+    }
+
+    fn time(&mut self, row: &Key, value: &Value<'_>, min: Duration) -> Option<Duration> {
+        self.typed(row, value, time_of(value.get_ref()).filter(|time| (min..=TIME_MAX).contains(time)))
+    }
+
+    fn statuses(&mut self, row: &Key, value: &Value<'_>) -> Option<Vec<u16>> {
+        let array = self.typed(row, value, value.get_ref().as_array().filter(|array| !array.is_empty()))?;
+        array.iter().map(|element| Some(self.count(row, element, 100, 599)? as u16)).collect()
+    }
+
+    /// A program and its arguments. `~` expands in the program, not in arguments.
+    fn command(&mut self, row: &Key, value: &Value<'_>) -> Option<Vec<String>> {
+        let array = self.typed(row, value, value.get_ref().as_array())?;
+        let mut words = Vec::with_capacity(array.len());
+        for element in array.iter() {
+            let text = self.typed(row, element, element.get_ref().as_str())?;
+            let word = if words.is_empty() { self.roots.program(text) } else { checks::no_nul(text) };
+            words.push(self.checked(row.name, element.span().start, word).unwrap_or_default());
+        }
+        if !words.is_empty() || row.default == "none" {
+            return Some(words);
+        }
+        let advice = match row.default {
+            "required" => format!("write for example {} = {}", row.name, row.example),
+            _ => "delete it for the default".into(),
         };
+        self.note(value.span().start, format!("{} must not be empty; {advice}", row.name));
+        None
+    }
+
+    /// The entries of `[env]` or `[secrets]`, sorted by variable. A secret's name may not be empty, a value may.
+    fn variables(&mut self, row: &Key, value: &Value<'_>) -> Option<Vec<(String, String)>> {
+        let table = self.typed(row, value, value.get_ref().as_table())?;
         let mut entries = Vec::with_capacity(table.len());
-        for (key, value) in table {
-            let key = Placed { value: key.get_ref().as_ref(), offset: key.span().start };
-            match value.get_ref() {
-                DeValue::String(text) => {
-                    entries.push((key, Placed { value: text.as_ref(), offset: value.span().start }));
-                }
-                other => self.note_no_variable(name, key.value, other, value.span().start),
+        for (variable, value) in table {
+            let (offset, variable_at) = (value.span().start, variable.span().start);
+            let variable: &str = variable.get_ref();
+            let name = format!("{}.{}", row.name, escape(variable, SHOWN_BYTES_MAX));
+            let Some(text) = value.get_ref().as_str() else {
+                self.note_no_variable(row.name, variable, value.get_ref(), offset);
+                continue;
+            };
+            self.checked(&format!("[{}]:", row.name), variable_at, checks::variable(variable));
+            self.checked(&name, offset, checks::no_nul(text));
+            if text.is_empty() && matches!(row.kind, Kind::Secrets(_)) {
+                self.note(offset, format!("{name} must name a secret; write its name or delete the line"));
             }
+            entries.push((variable.to_owned(), text.to_owned()));
         }
-        entries
+        Some(entries)
     }
 
-    fn find(&self, name: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+    /// Marks those without which the worker may not start.
+    fn require_secrets(&mut self, row: &Key, value: &Value<'_>, secrets: &mut [SecretEntry]) -> Option<()> {
+        for element in self.typed(row, value, value.get_ref().as_array())?.iter() {
+            let text = self.typed(row, element, element.get_ref().as_str())?;
+            if let Some(secret) = secrets.iter_mut().find(|secret| secret.variable == text) {
+                secret.required = true;
+                continue;
+            }
+            let near = nearest(text, secrets.iter().map(|secret| secret.variable.as_str()));
+            let advice = near.map_or("add it there".into(), |near| format!("did you mean {near}?"));
+            let shown = escape(text, SHOWN_BYTES_MAX);
+            let message = format!("{} names \"{shown}\", which is not in [secrets]; {advice}", row.name);
+            self.note(element.span().start, message);
+        }
+        Some(())
+    }
+
+    fn find(&self, name: &str) -> Option<&'a Value<'a>> {
         match name.split_once('.') {
             None => self.table.get(name),
             Some((table, name)) => self.table.get(table)?.get_ref().as_table()?.get(name),
         }
     }
 
-    fn note_unknown_inside(&mut self, name: &str, value: &Spanned<DeValue<'_>>) {
+    fn note_unknown_inside(&mut self, name: &str, value: &Value<'_>) {
         match value.get_ref().as_table() {
             Some(table) => table.keys().for_each(|key| self.note_unknown(Some(name), key)),
             None => {
@@ -234,8 +266,7 @@ impl<'a> Reader<'a> {
         self.note(offset, format!("{table}.{key} must be a string, not {}; {advice}", describe(found)));
     }
 
-    /// Notes that a value is not what its key takes. Always `None`, to be used as "no value".
-    fn mistyped<T>(&mut self, row: &KeyDoc, value: &Spanned<DeValue<'_>>) -> Option<T> {
+    fn note_mistyped(&mut self, row: &Key, value: &Value<'_>) {
         let found = value.get_ref();
         let mut message = format!("{} must be {}, not {}", row.name, row.kind.expected(), describe(found));
         if let Some(advice) = advice(row.kind, found) {
@@ -243,7 +274,14 @@ impl<'a> Reader<'a> {
             message.push_str(advice);
         }
         self.note(value.span().start, message);
-        None
+    }
+}
+
+/// A row's default as it would be typed; `None` if it is told in words. A path stands in the table without its quotes.
+fn default_value(default: &str) -> Option<Value<'_>> {
+    match default.starts_with('~') {
+        true => Some(Spanned::new(0..0, DeValue::String(default.into()))),
+        false => DeValue::parse(default).ok(),
     }
 }
 
@@ -284,12 +322,13 @@ fn describe(value: &DeValue<'_>) -> String {
 fn advice(kind: Kind, found: &DeValue<'_>) -> Option<&'static str> {
     let text = found.as_str()?;
     match kind {
-        Kind::Count { .. } | Kind::Bytes { .. } | Kind::Seconds { .. } => {
+        Kind::Port(_) | Kind::Count { .. } | Kind::Bytes(_) | Kind::Seconds { .. } | Kind::Interval(_) => {
             seconds::parse(text).map(|_| "write it without quotes")
         }
-        Kind::Switch => matches!(text, "true" | "false").then_some("write it without quotes"),
-        Kind::Command => Some("write [\"program\", \"argument\"]"),
-        Kind::Names | Kind::Statuses => Some("put it in brackets"),
-        Kind::Text | Kind::Path | Kind::Choice(_) | Kind::Variables => None,
+        Kind::Switch(_) => matches!(text, "true" | "false").then_some("write it without quotes"),
+        Kind::Command(_) => Some("write [\"program\", \"argument\"]"),
+        Kind::RequiredSecrets(_) | Kind::Statuses(_) => Some("put it in brackets"),
+        Kind::Text(..) | Kind::OptionalText(..) | Kind::Host(_) | Kind::Path(_) | Kind::OptionalPath(_) => None,
+        Kind::Conflict(_) | Kind::Variables(_) | Kind::Secrets(_) => None,
     }
 }

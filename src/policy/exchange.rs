@@ -23,9 +23,10 @@ const LATE: Duration = Duration::from_millis(250);
 pub(super) const LOCAL_ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which statuses are healthy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StatusRule {
     /// Everything below 500: an unsigned request may well be refused by a healthy worker.
+    #[default]
     Below500,
     /// Exactly these.
     OneOf(Vec<u16>),
