@@ -125,7 +125,7 @@ impl Roots<'_> {
         }
         no_nul(text)?;
         let program = self.expand_home(text)?.into_os_string().into_string();
-        program.map_err(|path| format!("starts with {path:?}, which is no UTF-8 text; write an absolute path"))
+        program.map_err(|path| format!("starts with {path:?}, which is not valid UTF-8; write an absolute path"))
     }
 
     /// A typed path with `~` expanded, otherwise as it was typed.

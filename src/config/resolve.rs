@@ -90,7 +90,7 @@ fn cannot_read(path: &Path, cause: impl Display) -> ConfigError {
 
 fn parse(bytes: &[u8]) -> Result<(&str, DeTable<'_>), Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        problem_at(bytes, error.valid_up_to(), "this is no UTF-8 text; save the file as UTF-8".into())
+        problem_at(bytes, error.valid_up_to(), "this is not valid UTF-8; save the file as UTF-8".into())
     })?;
     if let Some(offset) = text.find('\0') {
         return Err(problem_at(bytes, offset, "this is a NUL, which no text holds; save the file as UTF-8".into()));
@@ -107,7 +107,7 @@ fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
             let key = text.get(span.clone()).unwrap_or_default();
             format!("duplicate key {}; keep one of the two", escape(key, SHOWN_BYTES_MAX))
         }
-        other => format!("{}; this is no TOML", escape(other, MESSAGE_BYTES_MAX)),
+        other => format!("{}; this is not valid TOML", escape(other, MESSAGE_BYTES_MAX)),
     };
     problem_at(text.as_bytes(), span.start, message)
 }
