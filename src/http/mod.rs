@@ -7,7 +7,7 @@
 //! the body: the body is a courtesy for [`SyncAnswer`].
 //!
 //! It reads no clock, opens nothing and logs nothing. It refuses keep-alive, redirects and HTTP/2.
-#![deny(clippy::disallowed_methods)]
+#![deny(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)]
 
 mod body;
 mod head;
