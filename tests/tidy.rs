@@ -7,8 +7,13 @@
 use std::fs;
 use std::path::Path;
 
+use tidy::uses::{self, Uses};
+
+mod tidy {
+    pub(crate) mod uses;
+}
+
 const FILE_LINES_MAX: usize = 400;
-const FUNCTION_LINES_MAX: usize = 60;
 const COLUMNS_MAX: usize = 120;
 
 /// Directories that hold nothing written by hand.
@@ -20,34 +25,28 @@ const HOSTS: [[&str; 2]; 5] =
 /// One finding: the line, counted from 1, and what is wrong with it.
 type Finding = (usize, String);
 
-/// A source file in the three forms that checks ask for. All have the same lines.
+/// A source file in the forms that checks ask for. Both have the same lines.
 struct Source {
     text: String,
     /// Without comments and the insides of literals.
     code: String,
-    /// `code` without its `#[cfg(test)]` modules.
-    shipped: String,
 }
 
 impl Source {
     fn new(text: &str) -> Self {
-        let code = blank_comments_and_literals(text);
-        let shipped = blank_test_modules(&code);
-        Self { text: text.to_owned(), code, shipped }
+        Self { text: text.to_owned(), code: blank_comments_and_literals(text) }
     }
 }
 
 /// The paths that a check holds for, and the check.
 type Rule = (fn(&str) -> bool, fn(&Source) -> Vec<Finding>);
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 7] = [
     (|_| true, header),
     (|path| !is_test(path), file_length),
-    (|_| true, function_length),
     (|_| true, columns),
     (|_| true, banners),
     (|_| true, unfinished),
-    (|_| true, ignored_without_reason),
     // The fixture has to look at its signals before the standard library changes them.
     (|path| !path.starts_with("platform/") && path != "tests/fixture/inherited.rs", unsafe_code),
     // One file holds the wait, with its limit, that all tests share.
@@ -59,17 +58,11 @@ const RULES: [Rule; 11] = [
         },
         sleeping,
     ),
-    (|path| path.starts_with("src/policy") && !is_test(path), wildcard_arms),
-    (|path| is_pure(path) && !is_test(path), clock_reads),
 ];
 
 /// Files that are tests from end to end.
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || (path.contains("tests/") && !path.contains("/support/"))
-}
-
-fn is_pure(path: &str) -> bool {
-    path.starts_with("src/policy") || path.starts_with("src/http")
 }
 
 fn header(source: &Source) -> Vec<Finding> {
@@ -79,16 +72,6 @@ fn header(source: &Source) -> Vec<Finding> {
 fn file_length(source: &Source) -> Vec<Finding> {
     let lines = source.text.lines().count() - test_module_lines(&source.code);
     if lines <= FILE_LINES_MAX { vec![] } else { vec![(1, format!("{lines} lines without its tests"))] }
-}
-
-fn function_length(source: &Source) -> Vec<Finding> {
-    let lines: Vec<&str> = source.code.lines().collect();
-    let starts = (0..lines.len()).filter(|&at| is_function(lines[at]));
-    let lengths = starts.filter_map(|at| Some((at + 1, block_end(&lines, at)? - at + 1)));
-    lengths
-        .filter(|&(_, length)| length > FUNCTION_LINES_MAX)
-        .map(|(line, length)| (line, format!("a function of {length} lines")))
-        .collect()
 }
 
 fn columns(source: &Source) -> Vec<Finding> {
@@ -112,16 +95,11 @@ fn banners(source: &Source) -> Vec<Finding> {
 fn unfinished(source: &Source) -> Vec<Finding> {
     let promised = [["FIX", "ME"].concat(), ["XX", "X"].concat()];
     let unnumbered = ["TO", "DO"].concat();
-    let mut found =
-        lines_where(&source.code, |line| contains_any(line, &["todo!", "unimplemented!"]), "unfinished code");
-    found.extend(lines_where(&source.text, |line| promised.iter().any(|word| has_word(line, word)), "unfinished work"));
+    let is_promised = |line: &str| promised.iter().any(|word| has_word(line, word));
+    let mut found = lines_where(&source.text, is_promised, "unfinished work");
     let is_loose = |line: &str| has_word(line, &unnumbered) && !line.contains('#');
     found.extend(lines_where(&source.text, is_loose, "work to do without an issue number"));
     found
-}
-
-fn ignored_without_reason(source: &Source) -> Vec<Finding> {
-    lines_where(&source.code, |line| line.contains("#[ignore]"), "an ignored test without a reason")
 }
 
 fn unsafe_code(source: &Source) -> Vec<Finding> {
@@ -133,19 +111,6 @@ fn unsafe_code(source: &Source) -> Vec<Finding> {
 
 fn sleeping(source: &Source) -> Vec<Finding> {
     lines_where(&source.code, |line| line.contains("sleep("), "sleeps; wait for a condition, with a limit")
-}
-
-fn wildcard_arms(source: &Source) -> Vec<Finding> {
-    let is_wildcard = |line: &str| {
-        let pattern = line.split_once("=>").map(|(pattern, _)| pattern.split(" if ").next().unwrap_or(pattern));
-        pattern.is_some_and(|pattern| pattern.contains('_') && pattern.chars().all(|c| "_(), .|".contains(c)))
-    };
-    lines_where(&source.shipped, is_wildcard, "a wildcard arm; list every case")
-}
-
-fn clock_reads(source: &Source) -> Vec<Finding> {
-    let reads = ["Instant::now", "SystemTime::now"];
-    lines_where(&source.shipped, |line| contains_any(line, &reads), "reads the clock; time is an argument here")
 }
 
 /// For any text file, not only for code.
@@ -166,17 +131,8 @@ fn lines_where(text: &str, mut is_wrong: impl FnMut(&str) -> bool, wrong: &str) 
     numbered.filter(|(_, line)| is_wrong(line)).map(|(at, _)| (at + 1, wrong.to_owned())).collect()
 }
 
-fn contains_any(line: &str, parts: &[&str]) -> bool {
-    parts.iter().any(|part| line.contains(part))
-}
-
 fn has_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
-}
-
-fn is_function(line: &str) -> bool {
-    let modifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\""];
-    line.split_whitespace().find(|word| !modifiers.contains(word)) == Some("fn")
 }
 
 /// The line, counted from 0, that closes the block opened at or after `start`: the first brace at the same indentation,
@@ -197,7 +153,7 @@ fn test_modules(code: &str) -> Vec<(usize, usize)> {
     let module = |at: usize| {
         // Other attributes may stand between.
         let head = (at + 1..lines.len()).find(|&next| !lines[next].starts_with("#["))?;
-        lines[head].starts_with("mod ").then(|| block_end(&lines, head)).flatten().map(|last| (at, last))
+        lines[head].contains("mod ").then(|| block_end(&lines, head)).flatten().map(|last| (at, last))
     };
     (0..lines.len()).filter(|&at| lines[at] == "#[cfg(test)]").filter_map(module).collect()
 }
@@ -206,8 +162,10 @@ fn test_module_lines(code: &str) -> usize {
     test_modules(code).iter().map(|(first, last)| last - first + 1).sum()
 }
 
-fn blank_test_modules(code: &str) -> String {
-    let modules = test_modules(code);
+/// The code without comments, literals and `#[cfg(test)]` modules.
+fn shipped(text: &str) -> String {
+    let code = blank_comments_and_literals(text);
+    let modules = test_modules(&code);
     let is_shipped = |at: usize| !modules.iter().any(|&(first, last)| (first..=last).contains(&at));
     code.lines().enumerate().map(|(at, line)| if is_shipped(at) { line } else { "" }).collect::<Vec<_>>().join("\n")
 }
@@ -328,17 +286,6 @@ fn long_file_is_found_and_its_tests_are_not_counted() {
 }
 
 #[test]
-fn long_function_is_found_wherever_it_ends() {
-    let body = |lines: usize| "        f();\n".repeat(lines);
-    let method =
-        |lines| format!("impl A {{\n    pub(crate) fn f(\n        a: u8,\n    ) {{\n{}    }}\n}}\n", body(lines));
-    assert_eq!(lines_found(function_length, &method(FUNCTION_LINES_MAX - 4)), [0; 0]);
-    assert_eq!(lines_found(function_length, &method(FUNCTION_LINES_MAX - 3)), [2]);
-    let declared = format!("extern \"C\" {{\n    fn f();\n}}\nfn one() {{}}\nstruct B {{\n{}}}\n", body(70));
-    assert_eq!(lines_found(function_length, &declared), [0; 0]);
-}
-
-#[test]
 fn wide_line_is_found() {
     let line = |columns| format!("{}\n", "é".repeat(columns));
     let fence = "//! ```text\n";
@@ -354,12 +301,7 @@ fn banner_is_found() {
 fn unfinished_work_is_found() {
     let words = [["FIX", "ME later"], ["XX", "X"], ["TO", "DO tidy"], ["TO", "DO(#12)"], ["TO", "DOS"]];
     let comments: String = words.iter().map(|word| format!("// {}\n", word.concat())).collect();
-    assert_eq!(lines_found(unfinished, &format!("todo!();\n{comments}")), [1, 2, 3, 4]);
-}
-
-#[test]
-fn ignored_test_without_reason_is_found() {
-    assert_eq!(lines_found(ignored_without_reason, "#[ignore]\n#[ignore = \"takes an hour\"]\n"), [1]);
+    assert_eq!(lines_found(unfinished, &comments), [1, 2, 3]);
 }
 
 #[test]
@@ -372,20 +314,6 @@ fn unsafe_code_is_found_in_code_alone() {
 #[test]
 fn sleep_is_found() {
     assert_eq!(lines_found(sleeping, "// sleep(1)\nthread::sleep(second);\n"), [2]);
-}
-
-#[test]
-fn wildcard_arm_is_found_outside_tests() {
-    let arms = "_ => 1,\nSome(_) => 2,\n(_, _) => 3,\n_ if ready => 4,\nState::Idle | State::Busy(_) => 5,\n";
-    assert_eq!(lines_found(wildcard_arms, arms), [1, 3, 4]);
-    assert_eq!(lines_found(wildcard_arms, &format!("#[cfg(test)]\n#[expect(a)]\nmod tests {{\n{arms}}}\n")), [0; 0]);
-}
-
-#[test]
-fn clock_read_is_found_outside_tests() {
-    let read = "let now = Instant::now();\n";
-    assert_eq!(lines_found(clock_reads, read), [1]);
-    assert_eq!(lines_found(clock_reads, &format!("#[cfg(test)]\nmod tests {{\n    {read}}}\n")), [0; 0]);
 }
 
 #[test]
@@ -403,4 +331,68 @@ fn comments_and_literals_are_blanked_and_lines_kept() {
     assert_eq!(code.lines().count(), text.lines().count());
     assert_eq!(code.matches('{').count(), 1);
     assert!(code.ends_with("fn f<'a>() {}"));
+}
+
+/// What the files of a made-up crate `house` use.
+fn made_up(files: &[(&str, &str)]) -> Uses {
+    let files: Vec<_> = files.iter().map(|(path, text)| ((*path).to_owned(), shipped(text))).collect();
+    uses::uses("house", &files)
+}
+
+#[test]
+fn uses_lead_to_files() {
+    let uses = made_up(&[
+        ("lib.rs", "mod a;\npub use self::a::b::B;\npub use crate::c::C;\n"),
+        ("main.rs", "use house::c::{self, C};\n"),
+        ("a/mod.rs", "mod b;\npub(crate) use b::{B, Two as Three};\nuse std::io;\n"),
+        ("a/b.rs", "use super::{\n    super::c::{C, D},\n    Item,\n};\nmod sys {\n    use super::B;\n}\n"),
+        ("c.rs", "// use crate::a;\n#[cfg(test)]\nmod tests {\n    use crate::a::b::B;\n}\n"),
+    ]);
+    let of = |file: &str| uses[file].iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(of("lib.rs"), [""; 0]);
+    assert_eq!(of("main.rs"), ["c.rs"]);
+    assert_eq!(of("a/mod.rs"), ["a/b.rs"]);
+    assert_eq!(of("a/b.rs"), ["a/mod.rs", "c.rs"]);
+    assert_eq!(of("c.rs"), [""; 0]);
+}
+
+#[test]
+fn circle_is_found_and_its_chain_is_told() {
+    let mut files = vec![
+        ("a.rs", "use crate::b::B;\n"),
+        ("b.rs", "use crate::c::{C, D};\n"),
+        ("c.rs", "use crate::error::Error;\n"),
+        ("error.rs", ""),
+    ];
+    assert!(uses::circles(&made_up(&files)).is_empty());
+    files[2].1 = "use super::a::A;\n";
+    let found = uses::circles(&made_up(&files));
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a.rs → b.rs → c.rs → a.rs"]);
+}
+
+#[test]
+fn broken_floor_is_found() {
+    let uses = made_up(&[
+        ("main.rs", "use house::commands;\nuse platform::Pid;\n"),
+        ("commands/mod.rs", "use crate::supervise;\n"),
+        ("supervise/mod.rs", "use crate::policy::Event;\nuse crate::commands;\n"),
+        ("config/mod.rs", "use crate::cli::Args;\nuse crate::attic::Box;\n"),
+        ("cli.rs", "use crate::error::Error;\n"),
+        ("policy/mod.rs", "mod state;\nuse state::State;\nuse crate::http::Verdict;\n"),
+        ("policy/state.rs", "use crate::time::Now;\nuse platform::Pid;\n"),
+        ("http/mod.rs", ""),
+        ("error.rs", "use crate::cli::Args;\n"),
+        ("time.rs", ""),
+        ("attic.rs", ""),
+    ]);
+    assert_eq!(
+        uses::broken_floors(&uses),
+        [
+            "config/mod.rs → attic.rs",
+            "error.rs → cli.rs",
+            "policy/mod.rs → http/mod.rs",
+            "policy/state.rs → platform",
+            "supervise/mod.rs → commands/mod.rs",
+        ]
+    );
 }
