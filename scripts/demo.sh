@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-cargo build --release --quiet --bin worker-supervisor --example worker
+cargo build --release --bin worker-supervisor --example worker
 target=$(pwd)/target
 demo=$target/demo
 mkdir -p "$demo"
