@@ -15,7 +15,7 @@ miri)
     # Without isolation, tests may read the clock and the files that they write. What starts processes, or asks an event
     # loop, is beyond an interpreter; megabytes and thousands of cuts are beyond its speed.
     export MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR="$PWD/target/miri"
-    cargo "$toolchain" miri test --lib -- http:: policy:: config:: env::dotenv error:: \
+    cargo "$toolchain" miri test --lib -- http:: policy:: config:: dotenv:: error:: \
         --skip endless --skip megabyte --skip long_answers --skip random_pieces --skip no_more_than --skip damaged
     ;;
 sanitize)
