@@ -266,6 +266,30 @@ fn this_repository_keeps_its_style_guide() {
     assert!(report.is_empty(), "{} findings:\n{}", report.len(), report.join("\n"));
 }
 
+/// What the files below `directory` use.
+fn uses_in(name: &str, directory: &str) -> Uses {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut files = Vec::new();
+    text_files(&root, &root, &mut files);
+    files.retain(|(path, _)| path.ends_with(".rs") && !is_test(path));
+    files.iter_mut().for_each(|(_, text)| *text = shipped(text));
+    uses::uses(name, &files)
+}
+
+#[test]
+fn no_file_uses_itself_by_way_of_others() {
+    let crates = [("worker_supervisor", "src"), ("worker_supervisor_platform", "platform/src")];
+    let circles: Vec<_> =
+        crates.iter().flat_map(|(name, directory)| uses::circles(&uses_in(name, directory))).collect();
+    assert!(circles.is_empty(), "{} circles:\n{}", circles.len(), circles.join("\n"));
+}
+
+#[test]
+fn every_file_uses_lower_floors_or_its_own() {
+    let broken = uses::broken_floors(&uses_in("worker_supervisor", "src"));
+    assert!(broken.is_empty(), "{} uses of what is not below:\n{}", broken.len(), broken.join("\n"));
+}
+
 /// The lines that `check` complains about.
 fn lines_found(check: fn(&Source) -> Vec<Finding>, text: &str) -> Vec<usize> {
     check(&Source::new(text)).into_iter().map(|(line, _)| line).collect()
