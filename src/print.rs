@@ -1,14 +1,14 @@
 //! The one way to standard output, for whatever prints a text and ends.
 //!
-//! A reader that has seen enough and closed its end of the pipe is no failure, whatever there was to tell it: the
-//! program ends quietly with exit code 0. Everything else that keeps a text from being printed, such as a full disk, is
+//! A reader that has seen enough and closed its end of the pipe is no failure: the program ends quietly, with the code
+//! that it would have ended with. Everything else that keeps a text from being printed, such as a full disk, is
 //! exit code 70.
 
 use std::io::{self, Write};
 
 use crate::error::{Error, ExitCode};
 
-/// Prints all of a text. The result is `code`, or [`ExitCode::Ok`] if the reader has gone away.
+/// Prints all of a text, or as much as its reader wants. The result is `code`.
 ///
 /// # Errors
 /// Exit code 70: it can't be printed.
@@ -23,7 +23,7 @@ pub fn print(output: &mut dyn Write, text: &str, code: ExitCode) -> Result<ExitC
 pub fn end(written: io::Result<()>, code: ExitCode) -> Result<ExitCode, Error> {
     match written {
         Ok(()) => Ok(code),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::Ok),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(code),
         Err(error) => Err(Error::cannot(ExitCode::Internal, "print", error)),
     }
 }
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        assert_eq!(end(Err(io::ErrorKind::BrokenPipe.into()), ExitCode::Failed), Ok(ExitCode::Ok));
+        assert_eq!(end(Err(io::ErrorKind::BrokenPipe.into()), ExitCode::Failed), Ok(ExitCode::Failed));
         let full = end(Err(io::ErrorKind::StorageFull.into()), ExitCode::Ok).expect_err("a full disk is one");
         assert!(full.code == ExitCode::Internal && full.message.starts_with("cannot print: "), "{full}");
     }
