@@ -8,7 +8,7 @@ use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_s
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::umask;
 
-use super::{Command, SpawnStage};
+use super::command::{Command, SpawnStage};
 use crate::limits;
 
 /// Starts the program with these descriptors as its 0, 1 and 2.

@@ -4,20 +4,22 @@
 //! posix_spawn(3), or on Linux the clone(2) under it. Refuses a PATH search: the program is an absolute path (macOS
 //! reports ENOENT for some relative ones that it has started).
 //!
-//! [`prepare_process`]: crate::limits_process
+//! [`prepare_process`]: crate::limits::prepare_process
 
+mod command;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod posix;
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+pub use self::command::{Command, SpawnStage};
 #[cfg(target_os = "linux")]
 use self::linux as sys;
 #[cfg(not(target_os = "linux"))]
@@ -26,37 +28,6 @@ use crate::pid::Pid;
 
 /// The first descriptor that is not standard input, output or error.
 const FIRST_OTHER_FD: RawFd = 3;
-
-/// What to start, and how. Borrowed throughout: what can be made ready before an exit is made ready then.
-#[derive(Debug, Clone, Copy)]
-pub struct Command<'a> {
-    /// Absolute path of the program.
-    pub program: &'a CStr,
-    /// All arguments; the first is the program's name as it will see it.
-    pub args: &'a [CString],
-    /// The whole environment, as `NAME=value`.
-    pub env: &'a [CString],
-    /// Its working directory, absolute.
-    pub dir: &'a Path,
-    /// Its descriptor 0.
-    pub stdin: BorrowedFd<'a>,
-    /// Its descriptor 1.
-    pub stdout: BorrowedFd<'a>,
-    /// Its descriptor 2.
-    pub stderr: BorrowedFd<'a>,
-}
-
-/// The step at which a spawn failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpawnStage {
-    /// Making the descriptors ready (EMFILE).
-    Descriptors,
-    /// Entering the working directory (ENOENT, ENOTDIR, EACCES).
-    Directory,
-    /// Making the process (EAGAIN, ENOMEM) or executing the program in it (ENOENT, EACCES, ENOEXEC, ETXTBSY, E2BIG…).
-    /// Neither way tells the two apart, but their errnos hardly overlap.
-    Program,
-}
 
 /// A spawn that failed; nothing was started.
 #[derive(Debug)]
