@@ -68,4 +68,7 @@ pub use crate::ports::{Ownership, PortTrial, holders, holding_users, ownership, 
 pub use crate::process::{Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor};
 pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
-pub use crate::tree::{Reaped, group_is_gone, reap_with_group, signal, signal_group};
+pub use crate::tree::{
+    Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, processes_with, reap_orphans,
+    reap_with_group, session_members, signal, signal_group, variable_of,
+};

@@ -94,5 +94,5 @@ fn a_group_that_does_not_exist_owns_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listening");
     let addr = listener.local_addr().expect("an address");
     let nobody = Pid::new(i32::MAX).expect("above 1");
-    assert_eq!(ownership(addr, nobody).expect("no error"), Ownership::Stranger(vec![own()]));
+    assert_eq!(ownership(addr, nobody, &mut |_| false).expect("no error"), Ownership::Stranger(vec![own()]));
 }

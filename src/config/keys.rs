@@ -245,7 +245,9 @@ pub const KEYS: &[Key] = &[
     key("drain_timeout_secs", delay(|c| &mut c.drain_timeout), "5")
         .says("what a worker gets to finish its requests", "30"),
     key("stop_group", Kind::Switch(|c| &mut c.stop_group), "false")
-        .says("a stop signals the worker's whole process group", "true"),
+        .says("a stop signals all of the worker's session", "true"),
+    key("end_detached", Kind::Switch(|c| &mut c.end_detached), "false")
+        .says("what the worker put into a session of its own ends with it", "true"),
     key("port_conflict", Kind::Conflict(|c| &mut c.port_conflict), "\"kill\"")
         .says("what to do about a stranger on the port", r#""wait""#),
     key("port_grace_secs", delay(|c| &mut c.port_grace), "2")

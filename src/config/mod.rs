@@ -64,6 +64,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Whether a stop signals the worker's whole process group.
     pub stop_group: bool,
+    /// Whether what left the worker's session is ended with it.
+    pub end_detached: bool,
     /// What to do about a stranger on the port.
     pub port_conflict: PortConflict,
     /// From SIGTERM to SIGKILL for a stranger on the port; may be zero.

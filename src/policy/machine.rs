@@ -76,6 +76,7 @@ impl Machine {
             Event::PortHeld { generation, holders } => self.port_held(now, generation, holders),
             Event::LeaseStarted(generation) => self.lease_started(now, generation),
             Event::LeaseEnded(generation) => self.lease_ended(generation),
+            Event::LeaderExited(generation) => self.leader_exited(generation),
             Event::Exited(generation) => self.exited(now, generation),
             Event::Probed { generation, outcome } => self.probed(now, generation, outcome),
             Event::OwnerFound { generation, owner } => self.owner_found(now, generation, owner),
@@ -135,6 +136,12 @@ impl Machine {
             State::Draining { generation, after_exit, .. } => self.kill(now, generation, after_exit, KillCause::Late),
             State::Killing { generation, after_exit, .. } => self.stuck(now, generation, after_exit),
         }
+    }
+
+    fn leader_exited(&self, generation: Generation) -> Actions {
+        let State::Draining { generation: drained, .. } = self.state else { return Actions::NONE };
+        let is_ours = drained == generation;
+        if is_ours { Actions::of([Action::Tell(Notice::DrainWaits(generation))]) } else { Actions::NONE }
     }
 
     fn exited(&mut self, now: Instant, generation: Generation) -> Actions {

@@ -53,6 +53,7 @@
 //! PortHeld          Clearing / W   ·             ·            ·            ·                ·                ·                ·              ·
 //! LeaseStarted      Leasing        ·             ·            ·            ·                ·                ·                ·              ·
 //! LeaseEnded        ·              L             ·            ·            ·                ·                ·                ·              ·
+//! LeaderExited      ·              ·             ·            ·            ·                ·                wait for rest    ·              ·
 //! Exited            ·              ·             ·            ·            W (backoff)      L / W (minimum)  L / W / End      L / W / End    ·
 //! Probed            ·              ·             ·            ·            find owner       streak / D       ·                ·              ·
 //! OwnerFound        ·              ·             ·            ·            Running / D      ·                ·                ·              ·

@@ -60,7 +60,9 @@ pub enum Event {
     LeaseStarted(Generation),
     /// The leases are over, well or badly; a new launch will tell.
     LeaseEnded(Generation),
-    /// The worker is gone and reaped, and nothing of its group is left.
+    /// The worker's first process is gone, and others of its session go on: only where its end was asked for.
+    LeaderExited(Generation),
+    /// The worker is gone and reaped, and nothing of its group is left; of its session neither, if its end was asked for.
     Exited(Generation),
     /// A probe came to its end before its deadline.
     Probed {
@@ -260,6 +262,8 @@ pub enum Notice {
         /// Until SIGKILL.
         patience: Duration,
     },
+    /// The worker's first process has finished, and the drain waits for the others.
+    DrainWaits(Generation),
     /// The worker is killed.
     Killing {
         /// Which worker.

@@ -10,9 +10,11 @@ mod client;
 mod helpers;
 pub mod launch;
 pub mod logs;
+mod mark;
 mod perform;
 pub(crate) mod port;
 pub mod report;
+mod session;
 mod sources;
 pub mod start;
 mod worker;
@@ -22,6 +24,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
+use platform::{ExitStatus, Pid, Pinned, Scope, Signal};
 
 use self::client::{Client, Ended, Verdict};
 use self::helpers::hooks::Hooks;
@@ -31,11 +34,12 @@ use self::logs::Logs;
 use self::port::PortWatch;
 use self::report::Reporter;
 use self::report::happening::HookEvent;
+use self::session::Session;
 use self::sources::{Ready, SignalReader, TakenSignals};
-use self::worker::Worker;
+use self::worker::{Departure, Found, Worker};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
-use crate::policy::{Actions, Condition, Event, Machine};
+use crate::policy::{Actions, Condition, Event, Generation, Machine};
 use crate::state_dir::WorkerRecord;
 use crate::time::Now;
 
@@ -131,6 +135,9 @@ impl Supervisor {
             self.dispatch(now, Event::RestartRequested);
         }
         self.look_at_helpers(now);
+        if signals.child {
+            self.reap_orphans();
+        }
         if ready.probe {
             self.look_at_probe(now);
         }
@@ -159,7 +166,16 @@ impl Supervisor {
     }
 
     fn look_at_worker(&mut self, now: Now) {
-        let Some(departure) = self.worker.as_mut().and_then(|worker| worker.look(now.instant)) else { return };
+        let Some(worker) = &mut self.worker else { return };
+        let departure = match worker.look(now.instant) {
+            None => return,
+            Some(Found::Gone(departure)) => departure,
+            Some(Found::LeaderGone) => {
+                let (generation, rest) = (worker.generation(), port::describe(worker.rest()));
+                self.reporter.saw_rest(rest);
+                return self.dispatch(now, Event::LeaderExited(generation));
+            }
+        };
         let worker = self.worker.take();
         let output = self.logs.output_of_worker();
         self.dispatch(now, Event::Exited(departure.generation));
@@ -167,6 +183,29 @@ impl Supervisor {
         // one said.
         drop(worker);
         self.reporter.saw_exit(&departure, self.logs.last_line(&output), now);
+        self.look_after_leftovers(&departure);
+    }
+
+    /// Ends what a worker that is gone has left of its session, and tells of what has left the session. In a stop what
+    /// keeps the port is ended too; else the next launch ends it, as it does with strangers.
+    fn look_after_leftovers(&mut self, departure: &Departure) {
+        let scope = if departure.generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants };
+        Session::of(departure.pid, scope).signal(Signal::Kill);
+        let mark = self.launcher.mark(departure.generation);
+        let is_borne = |value: &[u8]| value == mark.as_bytes();
+        let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope).unwrap_or_default();
+        left.retain(|pid| !platform::is_session_member(*pid, departure.pid));
+        if left.is_empty() {
+            return;
+        }
+        if self.end.is_some() {
+            let holders = platform::holders(self.config.address()).unwrap_or_default();
+            let (ended, rest) = left.into_iter().partition(|pid| self.config.end_detached || holders.contains(pid));
+            (left, _) = (rest, kill_all(ended));
+        } else if self.config.end_detached {
+            left = kill_all(left);
+        }
+        self.reporter.saw_left_running(left, departure.status == ExitStatus::Code(0));
     }
 
     fn look_at_helpers(&mut self, now: Now) {
@@ -174,6 +213,13 @@ impl Supervisor {
         if let Some(generation) = self.secrets.proceed(now.instant) {
             self.dispatch(now, Event::LeaseEnded(generation));
         }
+    }
+
+    /// Reaps what descendants have left to us.
+    fn reap_orphans(&self) {
+        let worker = self.worker.as_ref().map(Worker::pid);
+        let known: Vec<Pid> = worker.into_iter().chain(self.hooks.pids()).chain(self.secrets.pids()).collect();
+        platform::reap_orphans(&known);
     }
 
     fn look_at_probe(&mut self, now: Now) {
@@ -257,4 +303,15 @@ impl Supervisor {
             self.reporter.warn("record", text);
         }
     }
+}
+
+/// Kills processes that bear our mark; nobody is left then.
+fn kill_all(pids: Vec<Pid>) -> Vec<Pid> {
+    for pid in pids {
+        // One that has gone needs no signal.
+        if let Ok(Some(pinned)) = Pinned::open(pid) {
+            let _ = pinned.signal(Signal::Kill);
+        }
+    }
+    Vec::new()
 }

@@ -4,11 +4,14 @@
 
 use std::io;
 
+use platform::Ownership;
+
 use super::Supervisor;
 use super::client::{Client, Ended, Verdict};
 use super::helpers::secrets::Provision;
 use super::launch::Spawned;
-use super::port::PortWatch;
+use super::mark;
+use super::port::{PortWatch, describe};
 use super::report::happening::{Happening, ProbeEnd};
 use super::report::messages::{no_answer, sync_result};
 use super::sources::Source;
@@ -59,7 +62,7 @@ impl Supervisor {
             Provision::Pending => return Event::LeaseStarted(generation),
         };
         self.logs.worker_starts();
-        match self.launcher.spawn(&self.config, secrets, now.wall_ms) {
+        match self.launcher.spawn(&self.config, generation, secrets, now.wall_ms) {
             Ok(spawned) => self.spawned(generation, spawned, now),
             Err(reason) => self.launch_failed(generation, reason),
         }
@@ -90,16 +93,26 @@ impl Supervisor {
     }
 
     fn find_owner(&mut self, generation: Generation) -> Event {
-        let found = self.worker.as_ref().map(|worker| platform::ownership(self.config.address(), worker.pid()));
-        let owner = match found {
-            Some(Ok(platform::Ownership::Own)) => Owner::Own,
-            Some(Ok(platform::Ownership::Stranger(strangers))) => {
+        let Some(worker) = &mut self.worker else { return Event::OwnerFound { generation, owner: Owner::Unknown } };
+        let (address, leader, mark) = (self.config.address(), worker.pid(), self.launcher.mark(generation));
+        let mut beside_leader = Vec::new();
+        let mut is_ours = |pid| {
+            let is_ours = platform::is_session_member(pid, leader) || mark::is_borne_by(pid, &mark);
+            beside_leader.extend(is_ours.then_some(pid));
+            is_ours
+        };
+        let owner = match platform::ownership(address, leader, &mut is_ours) {
+            Ok(Ownership::Own) => Owner::Own,
+            Ok(Ownership::Stranger(strangers)) => {
                 self.port.name(&strangers);
                 self.reporter.saw_holders(self.port.names());
                 Owner::Stranger
             }
-            Some(Ok(platform::Ownership::Unknown) | Err(_)) | None => Owner::Unknown,
+            Ok(Ownership::Unknown) | Err(_) => Owner::Unknown,
         };
+        if !beside_leader.is_empty() {
+            worker.listens_through(&beside_leader, address, mark);
+        }
         Event::OwnerFound { generation, owner }
     }
 
@@ -162,8 +175,8 @@ impl Supervisor {
     }
 
     fn drain(&mut self, generation: Generation, signal: StopSignal) {
-        let drained = self.worker_of(generation).map_or(Ok(()), |worker| worker.drain(signal, self.config.stop_group));
-        if let Err(error) = drained {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.generation() == generation) else { return };
+        if let Err(error) = worker.drain(signal, self.config.stop_group) {
             self.reporter.warn("drain", format!("cannot signal the worker: {error}"));
         }
     }
@@ -171,13 +184,13 @@ impl Supervisor {
     fn kill(&mut self, generation: Generation) {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.generation() == generation) else { return };
         worker.look_soon();
-        if let Err(error) = worker.kill() {
+        let killed = worker.kill();
+        if !worker.rest().is_empty() {
+            self.reporter.saw_rest(describe(worker.rest()));
+        }
+        if let Err(error) = killed {
             self.reporter.warn("kill", format!("cannot kill the worker: {error}"));
         }
-    }
-
-    fn worker_of(&self, generation: Generation) -> Option<&Worker> {
-        self.worker.as_ref().filter(|worker| worker.generation() == generation)
     }
 
     fn reload(&mut self) {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use platform::{Pid, Pinned, PortTrial, Signal};
 
+use super::mark::Mark;
 use crate::error::escape;
 use crate::policy::Holders;
 
@@ -64,7 +65,7 @@ impl PortWatch {
 
     /// Names strangers that were found by other means.
     pub(super) fn name(&mut self, strangers: &[Pid]) {
-        self.names = Some(named(strangers));
+        self.names = Some(describe(strangers));
     }
 
     /// Sends SIGTERM to the holders found last; once more, if it is they who were asked before.
@@ -91,13 +92,14 @@ impl PortWatch {
                 return Holders::Unseen;
             }
         };
-        self.names = Some(describe(address, &pids));
+        self.names = Some(describe_holders(address, &pids));
         if pids.is_empty() {
             return Holders::Unseen;
         }
         for pid in pids {
+            let is_spared = platform::is_self_or_ancestor(pid) || neighbour(pid).is_some();
             match Pinned::open(pid) {
-                Ok(Some(holder)) if !platform::is_self_or_ancestor(pid) && holder.may_be_signalled() => {
+                Ok(Some(holder)) if !is_spared && holder.may_be_signalled() => {
                     self.found.push(holder);
                 }
                 // Gone since it was found: the next look will tell.
@@ -121,9 +123,9 @@ fn signal_all(holders: &[Pinned], signal: Signal) -> io::Result<()> {
 
 /// The holders of an address in words. `pids` are those that can be seen; where none can, it may be known whose the
 /// socket is.
-pub(crate) fn describe(address: SocketAddr, pids: &[Pid]) -> String {
+pub(crate) fn describe_holders(address: SocketAddr, pids: &[Pid]) -> String {
     if !pids.is_empty() {
-        return named(pids);
+        return describe(pids);
     }
     let users = platform::holding_users(address).unwrap_or_default();
     if users.is_empty() {
@@ -133,11 +135,21 @@ pub(crate) fn describe(address: SocketAddr, pids: &[Pid]) -> String {
     format!("a process of user {} that we cannot see", users.join(", "))
 }
 
-fn named(pids: &[Pid]) -> String {
+/// The supervisor, another than this one, whose live worker a process belongs to.
+fn neighbour(pid: Pid) -> Option<Mark> {
+    Mark::of(pid).filter(Mark::is_of_another_living_supervisor)
+}
+
+/// Processes in words: pid, program and user of each, and which supervisor's it is, if it is another's.
+pub(crate) fn describe(pids: &[Pid]) -> String {
     let one = |pid: &Pid| {
         let info = platform::describe(*pid);
         let [program, user] = [&info.program, &info.user].map(|text| escape(text, NAME_BYTES_MAX));
-        format!("pid {pid} ({program}, user {user})")
+        let whose = neighbour(*pid).map_or_else(String::new, |mark| {
+            let name = escape(&mark.name, NAME_BYTES_MAX);
+            format!(", the worker of another supervisor: pid {} for configuration {name}", mark.supervisor)
+        });
+        format!("pid {pid} ({program}, user {user}{whose})")
     };
     let mut names: Vec<String> = pids.iter().take(NAMED_MAX).map(one).collect();
     if pids.len() > NAMED_MAX {
@@ -169,13 +181,13 @@ mod tests {
     #[test]
     fn many_holders_are_counted() {
         let own = Pid::new(platform::own_pid().cast_signed()).unwrap();
-        let text = describe("127.0.0.1:1".parse().unwrap(), &[own; NAMED_MAX + 2]);
+        let text = describe_holders("127.0.0.1:1".parse().unwrap(), &[own; NAMED_MAX + 2]);
         assert_eq!(text.matches(&format!("pid {own} (")).count(), NAMED_MAX);
         assert!(text.ends_with("), 2 more"), "{text}");
     }
 
     #[test]
     fn holders_that_cannot_be_seen_are_told_all_the_same() {
-        assert_eq!(describe("127.0.0.1:1".parse().unwrap(), &[]), "a process that this user cannot see");
+        assert_eq!(describe_holders("127.0.0.1:1".parse().unwrap(), &[]), "a process that this user cannot see");
     }
 }

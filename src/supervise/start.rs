@@ -35,6 +35,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// the kernel would not let the worker go.
 pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let setup_errors = platform::prepare_process();
+    // Without it orphans go to init, which reaps them as well.
+    let _ = platform::become_subreaper();
     let Loaded { config, warnings } = Config::load(path)?;
     // Not to keep a file system busy. Every path of the configuration is absolute by now.
     drop(std::env::set_current_dir("/"));
@@ -47,7 +49,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
     let mut poll = Poll::new().map_err(cannot("create the event queue"))?;
     let mut signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
-    let launcher = Launcher::new().map_err(cannot("open /dev/null"))?;
+    let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
     let code = supervisor(config, poll, signals, launcher, &state_dir).supervise();

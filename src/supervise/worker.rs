@@ -5,13 +5,15 @@
 //! else's.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use platform::{ExitStatus, ExitWatch, Identity, Pid, Pinned, Reaped, Signal};
+use platform::{ExitStatus, ExitWatch, Identity, Pid, Pinned, Reaped, Scope, Signal};
 
+use super::session::Session;
 use super::sources::Source;
 use crate::policy::{Generation, StopSignal};
 
@@ -42,6 +44,29 @@ pub(super) struct Worker {
     retry: Option<Retry>,
     /// Whether to look in the next turn, even if nothing announces an exit.
     is_look_due: bool,
+    end: End,
+    session: Session,
+    /// Whether its session has to be looked at when it dies by itself: what listens on its port is not in its group.
+    is_wide: bool,
+    /// Whether it was said that others go on where it has finished.
+    is_leader_told: bool,
+}
+
+/// Whether the worker was asked to end, and how.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotAsked,
+    /// It may finish: its end is its session's.
+    Asked,
+    Killed,
+}
+
+/// What a look at a worker has found.
+pub(super) enum Found {
+    /// It was asked to end, and its first process has; others of its session go on. Said once.
+    LeaderGone,
+    /// It is gone.
+    Gone(Departure),
 }
 
 enum Origin {
@@ -85,15 +110,7 @@ impl Worker {
             Ok(watch) => (Some(watch), None),
             Err(error) => (None, Some(error)),
         };
-        let worker = Self {
-            generation,
-            pid,
-            spawned_at: Some(now),
-            origin: Origin::Child,
-            exit_watch,
-            retry: None,
-            is_look_due: false,
-        };
+        let worker = Self { spawned_at: Some(now), exit_watch, ..Self::new(generation, pid, Origin::Child) };
         (worker.listening(now), error)
     }
 
@@ -105,11 +122,28 @@ impl Worker {
             return Ok(None);
         }
         let exit_watch = watch_exit(registry, recorded.pid).ok();
-        let (generation, pid, origin) = (Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned));
-        Ok(Some(
-            Self { generation, pid, spawned_at: None, origin, exit_watch, retry: None, is_look_due: false }
-                .listening(now),
-        ))
+        let worker = Self { exit_watch, ..Self::new(Generation::ADOPTED, recorded.pid, Origin::Adopted(pinned)) };
+        Ok(Some(worker.listening(now)))
+    }
+
+    fn new(generation: Generation, pid: Pid, origin: Origin) -> Self {
+        let scope = match origin {
+            Origin::Child | Origin::Reaped(_) => Scope::Descendants,
+            Origin::Adopted(_) => Scope::Everybody,
+        };
+        Self {
+            generation,
+            pid,
+            spawned_at: None,
+            origin,
+            exit_watch: None,
+            retry: None,
+            is_look_due: false,
+            end: End::NotAsked,
+            session: Session::of(pid, scope),
+            is_wide: false,
+            is_leader_told: false,
+        }
     }
 
     /// Looks again at once if the exit was announced while the watch was registered: on kqueue systems its descriptor
@@ -155,9 +189,26 @@ impl Worker {
         self.retry.map(|retry| retry.at)
     }
 
-    /// Looks whether the worker is gone, and if so takes its group down and reaps it. Once it has returned `Some`, the
-    /// worker is to be dropped.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Departure> {
+    /// Whoever listens on the port for this worker was found to be these processes, some of them not in its group.
+    pub(super) fn listens_through(&mut self, pids: &[Pid], address: SocketAddr, mark: String) {
+        self.is_wide = true;
+        if pids.iter().any(|pid| !platform::is_session_member(*pid, self.pid)) {
+            self.session.reaches_outside(address, mark);
+        }
+    }
+
+    /// Those of its session that a drain waits for.
+    pub(super) fn rest(&self) -> &[Pid] {
+        self.session.rest()
+    }
+
+    /// Looks whether the worker is gone, and if so takes its group down and reaps it. A worker that was asked to end is
+    /// gone when its session is. Once it has returned `Gone`, the worker is to be dropped.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Found> {
+        if self.is_leader_gone() && !self.is_session_over(now) {
+            let is_news = self.end == End::Asked && !std::mem::replace(&mut self.is_leader_told, true);
+            return is_news.then_some(Found::LeaderGone);
+        }
         let reaped = match &self.origin {
             Origin::Child => platform::reap_with_group(self.pid),
             Origin::Adopted(pinned) if pinned.is_alive() => Reaped::NotYet,
@@ -170,7 +221,7 @@ impl Worker {
         match reaped {
             Reaped::Gone(status) if self.has_left(now, status) => {
                 let lived = self.spawned_at.map(|spawned_at| now.saturating_duration_since(spawned_at));
-                Some(Departure { generation: self.generation, pid: self.pid, status, lived })
+                Some(Found::Gone(Departure { generation: self.generation, pid: self.pid, status, lived }))
             }
             Reaped::Gone(_) => None,
             Reaped::NotYet => {
@@ -180,6 +231,36 @@ impl Worker {
                 None
             }
         }
+    }
+
+    /// Whether its first process has ended, and still holds its pid where it is our child.
+    fn is_leader_gone(&self) -> bool {
+        match &self.origin {
+            Origin::Child => platform::awaits_reaping(self.pid),
+            Origin::Adopted(pinned) => !pinned.is_alive(),
+            Origin::Reaped(_) => false,
+        }
+    }
+
+    /// Whether the others of the session have gone as well, or need not be waited for. Those of a worker that died by
+    /// itself are killed, and get as long as its group does.
+    fn is_session_over(&mut self, now: Instant) -> bool {
+        match self.end {
+            End::NotAsked if !self.is_wide => return true,
+            End::NotAsked | End::Killed => self.session.signal(Signal::Kill),
+            End::Asked => {}
+        }
+        if self.session.is_empty() {
+            return true;
+        }
+        let attempt = self.retry.map_or(0, |retry| retry.attempt);
+        if self.end == End::NotAsked && attempt + 1 >= GROUP_PAUSES {
+            return true;
+        }
+        if self.retry.is_none_or(|retry| now >= retry.at) {
+            self.schedule_retry(now);
+        }
+        false
     }
 
     /// Whether the group of a worker that is gone has gone as well, or had its time to. SIGKILL takes effect when the
@@ -208,20 +289,28 @@ impl Worker {
 
     /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
     /// means that the signal may not be sent; a worker that is gone is none.
-    pub(super) fn drain(&self, signal: StopSignal, whole_group: bool) -> io::Result<()> {
+    pub(super) fn drain(&mut self, signal: StopSignal, whole_session: bool) -> io::Result<()> {
+        self.end = End::Asked;
         let signal = match signal {
             StopSignal::Term => Signal::Term,
             StopSignal::Int => Signal::Int,
             StopSignal::Hup => Signal::Hup,
         };
-        self.send(signal, whole_group)?;
-        self.send(Signal::Cont, whole_group)
+        for signal in [signal, Signal::Cont] {
+            if whole_session {
+                self.session.signal(signal);
+            }
+            self.send(signal, whole_session)?;
+        }
+        Ok(())
     }
 
-    /// Kills the worker and its group.
-    pub(super) fn kill(&self) -> io::Result<()> {
-        self.send(Signal::Kill, true)?;
-        self.send(Signal::Kill, false)
+    /// Kills the worker with its group and session.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        self.end = End::Killed;
+        let sent = self.send(Signal::Kill, true).and_then(|()| self.send(Signal::Kill, false));
+        self.session.signal(Signal::Kill);
+        sent
     }
 
     fn send(&self, signal: Signal, whole_group: bool) -> io::Result<()> {
@@ -269,16 +358,14 @@ mod tests {
         let mut adopted = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(adopted.id().cast_signed()).unwrap();
         let origin = Origin::Adopted(Pinned::open(pid).unwrap().unwrap());
-        let (generation, spawned_at) = (Generation::ADOPTED, None);
-        let mut worker =
-            Worker { generation, pid, spawned_at, origin, exit_watch: None, retry: None, is_look_due: false };
+        let mut worker = Worker::new(Generation::ADOPTED, pid, origin);
         let now = Instant::now();
-        assert_eq!(worker.look(now), None);
+        assert!(worker.look(now).is_none());
         let next = worker.deadline();
         adopted.kill().unwrap();
         adopted.wait().unwrap();
         assert_eq!(next, Some(now + REAP_PAUSES[0]));
-        assert_eq!(worker.look(now).map(|departure| departure.pid), Some(pid));
+        assert!(matches!(worker.look(now), Some(Found::Gone(departure)) if departure.pid == pid));
     }
 
     #[test]
@@ -286,16 +373,8 @@ mod tests {
         // What the kernel does not let go, and zombies that nobody reaps, look like this: somebody is there for ever.
         let mut rest = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
         let pid = Pid::new(rest.id().cast_signed()).unwrap();
-        let (generation, origin, start) = (Generation::FIRST, Origin::Reaped(ExitStatus::Unknown), Instant::now());
-        let mut worker = Worker {
-            generation,
-            pid,
-            spawned_at: Some(start),
-            origin,
-            exit_watch: None,
-            retry: None,
-            is_look_due: false,
-        };
+        let start = Instant::now();
+        let mut worker = Worker::new(Generation::FIRST, pid, Origin::Reaped(ExitStatus::Unknown));
         worker.schedule_retry(start);
         let mut departed_at = None;
         while let (None, Some(at)) = (departed_at, worker.deadline().filter(|at| *at < start + Duration::from_secs(1)))

@@ -17,13 +17,14 @@ const CONDITIONS: [Condition; 10] = [
     Condition::Stopped,
 ];
 
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "TimePassed",
     "Spawned",
     "LaunchFailed",
     "PortHeld",
     "LeaseStarted",
     "LeaseEnded",
+    "LeaderExited",
     "Exited",
     "Probed",
     "OwnerFound",
@@ -137,11 +138,12 @@ fn column(event: Event) -> usize {
         Event::PortHeld { .. } => 3,
         Event::LeaseStarted(_) => 4,
         Event::LeaseEnded(_) => 5,
-        Event::Exited(_) => 6,
-        Event::Probed { .. } => 7,
-        Event::OwnerFound { .. } => 8,
-        Event::SyncEnded { .. } => 9,
-        Event::StopRequested(_) => 10,
-        Event::RestartRequested => 11,
+        Event::LeaderExited(_) => 6,
+        Event::Exited(_) => 7,
+        Event::Probed { .. } => 8,
+        Event::OwnerFound { .. } => 9,
+        Event::SyncEnded { .. } => 10,
+        Event::StopRequested(_) => 11,
+        Event::RestartRequested => 12,
     }
 }

@@ -57,7 +57,7 @@ impl Record {
             | Event::PortHeld { generation, .. }
             | Event::LeaseStarted(generation) => self.launch != Some(generation),
             Event::LeaseEnded(generation) => self.lease != Some(generation),
-            Event::Exited(generation) => self.live != Some(generation),
+            Event::LeaderExited(generation) | Event::Exited(generation) => self.live != Some(generation),
             Event::Probed { generation, .. } => self.probe != Some(generation),
             Event::OwnerFound { generation, .. } => self.owner != Some(generation),
             Event::SyncEnded { generation, .. } => self.sync != Some(generation),
@@ -71,7 +71,7 @@ impl Record {
     /// Writes down an event that is not stale, before the machine has it.
     pub(crate) fn happened(&mut self, now: Instant, event: Event, settings: &Settings) {
         match event {
-            Event::TimePassed | Event::RestartRequested => {}
+            Event::TimePassed | Event::RestartRequested | Event::LeaderExited(_) => {}
             Event::LaunchFailed(_) | Event::PortHeld { .. } => self.launch = None,
             Event::LeaseStarted(_) => self.lease = self.launch.take(),
             Event::LeaseEnded(_) => self.lease = None,

@@ -186,6 +186,7 @@ impl Run {
             Event::PortHeld { generation, holders },
             Event::LeaseStarted(generation),
             Event::LeaseEnded(generation),
+            Event::LeaderExited(generation),
             Event::Exited(generation),
             Event::Probed { generation, outcome },
             Event::OwnerFound { generation, owner },

@@ -25,6 +25,8 @@ pub(crate) struct World {
 struct Worker {
     generation: Generation,
     exits_at: Option<Instant>,
+    /// Its first process has gone, and others of its session are left.
+    is_leaderless: bool,
     mood: Mood,
 }
 
@@ -43,8 +45,12 @@ struct Party {
 
 impl World {
     pub(crate) fn new(habits: Habits) -> Self {
-        let worker =
-            habits.adopted.then_some(Worker { generation: Generation::ADOPTED, exits_at: None, mood: Mood::Mixed });
+        let worker = habits.adopted.then_some(Worker {
+            generation: Generation::ADOPTED,
+            exits_at: None,
+            is_leaderless: false,
+            mood: Mood::Mixed,
+        });
         Self { habits, worker, probe: None, sync: None, lease: None, party: None, launch: None, owner: None }
     }
 
@@ -104,7 +110,7 @@ impl World {
         }
         let crashes = dice.one_in(self.habits.crashes);
         let exits_at = if crashes { reaction(dice, now, 0) } else { None };
-        self.worker = Some(Worker { generation, exits_at, mood: dice.pick(&self.habits.moods) });
+        self.worker = Some(Worker { generation, exits_at, is_leaderless: false, mood: dice.pick(&self.habits.moods) });
         Some(Event::Spawned(generation))
     }
 
@@ -136,7 +142,7 @@ impl World {
     pub(crate) fn happens(&mut self, dice: &mut Dice, now: Instant) -> Option<Event> {
         let first = if dice.one_in(4) { dice.below(4) } else { 0 };
         (first..first + 4).find_map(|which| match which % 4 {
-            0 => self.exits(now),
+            0 => self.exits(dice, now),
             1 => self.probe_ends(dice, now),
             2 => take_due(&mut self.sync, now)
                 .map(|generation| Event::SyncEnded { generation, accepted: !dice.one_in(self.habits.sync_refused) }),
@@ -144,9 +150,15 @@ impl World {
         })
     }
 
-    fn exits(&mut self, now: Instant) -> Option<Event> {
-        let worker = self.worker.take_if(|worker| is_due(worker.exits_at, now))?;
-        Some(Event::Exited(worker.generation))
+    /// A worker may go in two steps: its first process, and later the rest of its session.
+    fn exits(&mut self, dice: &mut Dice, now: Instant) -> Option<Event> {
+        let worker = self.worker.as_mut().filter(|worker| is_due(worker.exits_at, now))?;
+        if !worker.is_leaderless && dice.one_in(3) {
+            worker.is_leaderless = true;
+            worker.exits_at = reaction(dice, now, self.habits.ignores_drain);
+            return Some(Event::LeaderExited(worker.generation));
+        }
+        self.worker.take().map(|worker| Event::Exited(worker.generation))
     }
 
     fn probe_ends(&mut self, dice: &mut Dice, now: Instant) -> Option<Event> {

@@ -13,7 +13,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use self::sock_diag::Socket;
 use super::listener::{DESCRIPTORS_MAX, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
 use crate::pid::Pid;
-use crate::process::group_of;
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -34,7 +33,7 @@ pub(super) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
     Ok(sockets.into_iter().map(|socket| socket.user_id).collect())
 }
 
-pub(super) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
+pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut unexplained = listening(addr.port())?;
     keep_reached(&mut unexplained, addr, |socket| socket.place);
     if unexplained.is_empty() {
@@ -43,18 +42,18 @@ pub(super) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut budget = DESCRIPTORS_MAX;
     let mut found = Vec::new();
-    sockets_of(group, &unexplained, &mut buffer, &mut budget, &mut found);
+    sockets_of(leader, &unexplained, &mut buffer, &mut budget, &mut found);
     unexplained.retain(|socket| !found.contains(&socket.inode));
     if unexplained.is_empty() {
         return Ok(Ownership::Own);
     }
-    explain(&unexplained, group)
+    explain(&unexplained, is_ours)
 }
 
-/// The leader does not hold these sockets: other members of its group, or strangers, do.
-fn explain(sockets: &[Socket], group: Pid) -> io::Result<Ownership> {
+/// The leader does not hold these sockets: others of the worker, or strangers, do.
+fn explain(sockets: &[Socket], is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut owners = Vec::new();
-    scan(sockets, |pid, inode| owners.push((inode, pid, group_of(pid) == Some(group.as_raw()))))?;
+    scan(sockets, |pid, inode| owners.push((inode, pid, is_ours(pid))))?;
     let mut strangers = Vec::new();
     let mut unseen = false;
     for socket in sockets {

@@ -14,14 +14,12 @@ use super::listener::{
 };
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
-use crate::process::group_of;
 
 /// The most descriptors of one process that are looked at: a buffer of 128 KiB.
 const PROCESS_DESCRIPTORS_MAX: usize = 16 * 1024;
 
 // Of bsd/sys/proc_info.h, where libc does not name them.
 const PROC_ALL_PIDS: u32 = 1;
-const PROC_PGRP_ONLY: u32 = 2;
 const PROC_UID_ONLY: u32 = 4;
 const PROC_PIDFDSOCKETINFO: c_int = 3;
 const SOCKINFO_TCP: c_int = 2;
@@ -130,18 +128,14 @@ pub(super) fn holding_users(_addr: SocketAddr) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 
-pub(super) fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
+pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut scan = Scan::new();
-    if reaches(scan.all(&[group], addr.port()), addr) {
-        return Ok(Ownership::Own);
-    }
-    let members = pids(PROC_PGRP_ONLY, group.as_raw().cast_unsigned())?;
-    if reaches(scan.all(&members, addr.port()), addr) {
+    if reaches(scan.all(&[leader], addr.port()), addr) {
         return Ok(Ownership::Own);
     }
     let mut sockets = scan.all(&visible_processes()?, addr.port());
     keep_reached(&mut sockets, addr, |open| open.place);
-    Ok(judge(&sockets, |pid| group_of(pid) == Some(group.as_raw())))
+    Ok(judge(&sockets, is_ours))
 }
 
 fn reaches(mut sockets: Vec<Open>, addr: SocketAddr) -> bool {
@@ -150,11 +144,11 @@ fn reaches(mut sockets: Vec<Open>, addr: SocketAddr) -> bool {
 }
 
 /// Whose the reached sockets are: each must be open in a process of ours.
-fn judge(sockets: &[Open], ours: impl Fn(Pid) -> bool) -> Ownership {
+fn judge(sockets: &[Open], is_ours: &mut dyn FnMut(Pid) -> bool) -> Ownership {
     if sockets.is_empty() {
         return Ownership::Unknown;
     }
-    let explained: Vec<u64> = sockets.iter().filter(|open| ours(open.pid)).map(|open| open.socket).collect();
+    let explained: Vec<u64> = sockets.iter().filter(|open| is_ours(open.pid)).map(|open| open.socket).collect();
     let unexplained = sockets.iter().filter(|open| !explained.contains(&open.socket));
     let mut strangers: Vec<Pid> = unexplained.map(|open| open.pid).collect();
     strangers.sort_unstable();

@@ -39,7 +39,7 @@ mod sys {
         Ok(Vec::new())
     }
 
-    pub(super) fn ownership(_addr: SocketAddr, _group: Pid) -> io::Result<Ownership> {
+    pub(super) fn ownership(_: SocketAddr, _: Pid, _: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
         Ok(Ownership::Unknown)
     }
 }
@@ -69,11 +69,11 @@ pub fn holding_users(addr: SocketAddr) -> io::Result<Vec<String>> {
     Ok(ids.into_iter().map(user_name).collect())
 }
 
-/// Whether the processes of the group `group` (its leader is asked first) own every socket that connections to `addr`
-/// reach. The machine is scanned only when they leave a socket unexplained.
+/// Whether the process `leader`, which is asked first, and others that are ours own every socket that connections to
+/// `addr` reach. The machine is scanned only when it leaves a socket unexplained.
 ///
 /// # Errors
 /// What reading the system's tables reports (EMFILE, EACCES).
-pub fn ownership(addr: SocketAddr, group: Pid) -> io::Result<Ownership> {
-    sys::ownership(addr, group)
+pub fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
+    sys::ownership(addr, leader, is_ours)
 }

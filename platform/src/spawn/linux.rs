@@ -124,7 +124,7 @@ fn execute(order: &Order<'_>) -> (SpawnStage, Errno) {
         for signal in order.ignored {
             libc::sigaction(*signal, &raw const default, ptr::null_mut());
         }
-        libc::setpgid(0, 0);
+        libc::setsid();
         for (source, target) in order.fds.into_iter().zip(0..) {
             if libc::dup2(source, target) == -1 {
                 return (SpawnStage::Descriptors, Errno::last());

@@ -1,4 +1,4 @@
-//! Starts a program in a process group of its own with nothing of ours in it. Promises an empty signal mask, default
+//! Starts a program in a session of its own with nothing of ours in it. Promises an empty signal mask, default
 //! dispositions, descriptors 0-2 and no others (given [`prepare_process`]), the umask that the supervisor was started
 //! with, and errno with the stage that failed. One vfork-like call whose cost does not grow with our memory:
 //! posix_spawn(3), or on Linux the clone(2) under it. Refuses a PATH search: the program is an absolute path (macOS

@@ -35,16 +35,18 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
     spawned.map(nix::unistd::Pid::as_raw).map_err(at(SpawnStage::Program))
 }
 
-/// A group of its own, an empty mask, default dispositions. On macOS also: every descriptor that no action named is
+/// A session (on FreeBSD a group) of its own, an empty mask, default dispositions. On macOS also: every descriptor that no action named is
 /// closed, which covers what a library has opened without close-on-exec.
 fn attributes() -> nix::Result<PosixSpawnAttr> {
-    let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-        | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-        | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+    let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
     if cfg!(target_os = "macos") {
-        /// spawn.h of macOS; nix does not name it.
+        /// spawn.h of macOS, since 10.15; nix names neither.
+        const POSIX_SPAWN_SETSID: i32 = 0x0400;
         const POSIX_SPAWN_CLOEXEC_DEFAULT: i32 = 0x4000;
-        flags |= PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_CLOEXEC_DEFAULT);
+        flags |= PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_SETSID | POSIX_SPAWN_CLOEXEC_DEFAULT);
+    } else {
+        // spawn.h of FreeBSD 12 has no flag for a session.
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
     }
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(flags)?;

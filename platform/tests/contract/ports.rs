@@ -7,7 +7,7 @@ use std::os::fd::FromRawFd;
 
 use worker_supervisor_platform::port_is_free;
 #[cfg(not(target_os = "freebsd"))]
-use worker_supervisor_platform::{Ownership, Pid, holders, ownership};
+use worker_supervisor_platform::{Ownership, Pid, holders, is_session_member, ownership};
 
 #[cfg(not(target_os = "freebsd"))]
 use crate::support::{Helper, eventually};
@@ -152,7 +152,10 @@ fn a_shared_socket_has_both_holders() {
 fn the_leader_owns_its_port() {
     let (helper, addr) = listening("listen", "127.0.0.1:0");
     let _client = TcpStream::connect(addr).expect("connected");
-    assert_eq!(ownership(addr, helper.pid).expect("no error"), Ownership::Own);
+    assert_eq!(
+        ownership(addr, helper.pid, &mut |pid| is_session_member(pid, helper.pid)).expect("no error"),
+        Ownership::Own
+    );
 }
 
 #[cfg(not(target_os = "freebsd"))]
@@ -160,14 +163,20 @@ fn a_child_of_the_leader_owns_the_port_for_its_group() {
     let (helper, addr) = listening("listen-in-a-child", "127.0.0.1:0");
     let found = eventually("a holder", || holders(addr).expect("no error").first().copied());
     assert_ne!(found, helper.pid);
-    assert_eq!(ownership(addr, helper.pid).expect("no error"), Ownership::Own);
+    assert_eq!(
+        ownership(addr, helper.pid, &mut |pid| is_session_member(pid, helper.pid)).expect("no error"),
+        Ownership::Own
+    );
 }
 
 #[cfg(not(target_os = "freebsd"))]
 fn a_stranger_owns_its_port() {
     let (stranger, addr) = listening("listen", "127.0.0.1:0");
     let (worker, _) = listening("listen", "127.0.0.1:0");
-    assert_eq!(ownership(addr, worker.pid).expect("no error"), Ownership::Stranger(vec![stranger.pid]));
+    assert_eq!(
+        ownership(addr, worker.pid, &mut |pid| is_session_member(pid, worker.pid)).expect("no error"),
+        Ownership::Stranger(vec![stranger.pid])
+    );
 }
 
 #[cfg(not(target_os = "freebsd"))]
@@ -175,7 +184,10 @@ fn nobody_owns_a_free_port() {
     let (worker, _) = listening("listen", "127.0.0.1:0");
     let (listener, addr) = listen("127.0.0.1:0");
     drop(listener);
-    assert_eq!(ownership(addr, worker.pid).expect("no error"), Ownership::Unknown);
+    assert_eq!(
+        ownership(addr, worker.pid, &mut |pid| is_session_member(pid, worker.pid)).expect("no error"),
+        Ownership::Unknown
+    );
     assert_eq!(holders(addr).expect("no error"), []);
 }
 
@@ -187,9 +199,12 @@ fn a_stranger_beside_us_makes_it_a_conflict() {
     let second = reuseport_listener(addr.port());
     let group = nix::unistd::setsid().expect("a group of our own").as_raw();
     let ours = Pid::new(group).expect("above 1");
-    assert_eq!(ownership(addr, ours).expect("no error"), Ownership::Own);
+    assert_eq!(ownership(addr, ours, &mut |pid| is_session_member(pid, ours)).expect("no error"), Ownership::Own);
     let (worker, _) = listening("listen", "127.0.0.1:0");
-    assert_eq!(ownership(addr, worker.pid).expect("no error"), Ownership::Stranger(vec![ours]));
+    assert_eq!(
+        ownership(addr, worker.pid, &mut |pid| is_session_member(pid, worker.pid)).expect("no error"),
+        Ownership::Stranger(vec![ours])
+    );
     drop((first, second));
 }
 

@@ -12,7 +12,7 @@ use platform::{Ownership, Pid, Pinned};
 use super::report::Finding;
 use super::standing::Standing;
 use crate::config::{Config, PortConflict};
-use crate::supervise::port::describe;
+use crate::supervise::port::describe_holders;
 use crate::time::secs;
 
 /// What stands at the address.
@@ -63,17 +63,19 @@ fn look(address: SocketAddr, standing: &Standing) -> Seat {
 fn look_at_holders(address: SocketAddr, standing: &Standing) -> Seat {
     // What can't be listed can't be seen.
     let pids = platform::holders(address).unwrap_or_default();
-    let is_holder = |worker: &Pid| match platform::ownership(address, *worker) {
+    let is_holder = |worker: &Pid| match platform::ownership(address, *worker, &mut |pid| {
+        platform::is_session_member(pid, *worker)
+    }) {
         Ok(Ownership::Own) => true,
         // It found the port free when it was started.
         Ok(Ownership::Unknown) | Err(_) => pids.is_empty(),
         Ok(Ownership::Stranger(_)) => false,
     };
     if let Some(worker) = standing.worker().filter(is_holder) {
-        return Seat::Worker { is_supervised: standing.is_supervised(), name: describe(address, &[worker]) };
+        return Seat::Worker { is_supervised: standing.is_supervised(), name: describe_holders(address, &[worker]) };
     }
     let (living, ends): (Vec<Pid>, Vec<End>) = pids.into_iter().filter_map(|pid| Some((pid, end_of(pid)?))).unzip();
-    let names = describe(address, &living);
+    let names = describe_holders(address, &living);
     if !living.is_empty() {
         return Seat::Held { names, ends };
     }

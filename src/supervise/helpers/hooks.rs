@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
-use platform::ExitStatus;
+use platform::{ExitStatus, Pid};
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use crate::config::Config;
@@ -111,6 +111,11 @@ impl Hooks {
         }
     }
 
+    /// The processes that are still to be reaped here.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.running.iter().filter_map(|hook| hook.helper.pid()).chain(self.zombies.pids())
+    }
+
     /// When a hook will have run too long.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.running.iter().map(|hook| hook.kill_at).min()
@@ -163,7 +168,6 @@ impl Drop for Hooks {
 mod tests {
     use super::super::process::testing::{Bench, shell};
     use super::*;
-    use platform::Pid;
     use std::ffi::OsStr;
 
     const EVERY_EVENT: [HookEvent; HookEvent::COUNT] = [

@@ -140,6 +140,11 @@ impl Helper {
         Some(Done { status, output, overflowed })
     }
 
+    /// Its pid, until it is reaped.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
     /// Kills the helper and its group. [`Helper::proceed`] reports the end.
     pub(crate) fn kill(&mut self) {
         if let Some(pid) = self.pid {
@@ -266,6 +271,11 @@ impl Zombies {
         helper.kill();
         self.pids.extend(helper.pid.take());
         self.sweep();
+    }
+
+    /// Their pids.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.pids.iter().copied()
     }
 
     /// Reaps those that can be.

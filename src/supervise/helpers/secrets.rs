@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::Registry;
+use platform::Pid;
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use super::secret_answer as answer;
@@ -187,6 +188,16 @@ impl Secrets {
         is_news.then_some(attempt.generation)
     }
 
+    /// The processes that are still to be reaped here.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
+        let pid = |lease: &Lease| match &lease.stage {
+            Stage::Running(helper) => helper.pid(),
+            Stage::Over(_) => None,
+        };
+        let leases = self.attempt.iter().flat_map(|attempt| &attempt.leases);
+        leases.filter_map(pid).chain(self.zombies.pids())
+    }
+
     /// When to call [`Secrets::proceed`] without being woken: only while tools run.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.attempt.as_ref().filter(|attempt| !attempt.is_over()).map(|attempt| attempt.look_at)
@@ -345,7 +356,6 @@ mod tests {
     use crate::supervise::report::messages::{Known, Message};
     use crate::supervise::report::status::Status;
     use crate::supervise::report::throttle::{Permit, Throttle};
-    use platform::Pid;
     use std::ffi::OsStr;
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -22,7 +22,9 @@ use platform::{Pid, PortTrial};
 
 use self::environment::{Environment, Secret};
 use self::program::{ensure_worker_dir, resolve};
+use super::mark::{self, Marker};
 use crate::config::Config;
+use crate::policy::Generation;
 
 /// A file that has rested so long had no edit that a clock too coarse could hide from its [`Stamp`].
 const SETTLED: Duration = Duration::from_secs(2);
@@ -39,6 +41,7 @@ pub(crate) struct Launcher {
     /// Whether this process has descriptors to keep for later: where they are few, a probe or the status file may need
     /// them sooner.
     has_descriptors_to_spare: bool,
+    marker: Marker,
     ahead: Option<Ahead>,
 }
 
@@ -46,6 +49,7 @@ pub(crate) struct Launcher {
 struct Ahead {
     program: CString,
     args: Vec<CString>,
+    /// With the mark of the last worker.
     env: Vec<CString>,
     /// The secrets that are part of `env`.
     secrets: Vec<(String, Secret)>,
@@ -89,13 +93,19 @@ impl Launcher {
     ///
     /// # Errors
     /// /dev/null can't be opened.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         Ok(Self {
             inherited: std::env::vars_os().collect(),
             null: File::options().read(true).write(true).open("/dev/null")?,
             has_descriptors_to_spare: platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH),
+            marker: Marker::new(name),
             ahead: None,
         })
+    }
+
+    /// What the worker of this generation bears in its environment.
+    pub(crate) fn mark(&self, generation: Generation) -> String {
+        self.marker.mark(generation)
     }
 
     /// The socket for the look at the port, if one was made.
@@ -111,17 +121,19 @@ impl Launcher {
     pub(crate) fn spawn(
         &mut self,
         config: &Config,
+        generation: Generation,
         secrets: Vec<(String, Secret)>,
         wall_ms: u64,
     ) -> Result<Spawned, String> {
+        let mark = self.marker.mark(generation);
         if let Some(mut ahead) = self.ahead.take().filter(|ahead| ahead.still_holds(config, &secrets))
-            && let Ok(spawned) = ahead.spawn(config, &self.null)
+            && let Ok(spawned) = ahead.spawn(config, &mark, &self.null)
         {
             self.ahead = Some(ahead);
             return Ok(spawned);
         }
         let mut ahead = Ahead::prepare(config, &self.inherited, secrets, wall_ms)?;
-        let spawned = ahead.spawn(config, &self.null)?;
+        let spawned = ahead.spawn(config, &mark, &self.null)?;
         self.ahead = Some(ahead);
         Ok(spawned)
     }
@@ -176,7 +188,10 @@ impl Ahead {
     }
 
     /// Spawns the worker with its standard output and error appended to its logs.
-    fn spawn(&mut self, config: &Config, null: &File) -> Result<Spawned, String> {
+    fn spawn(&mut self, config: &Config, mark: &str, null: &File) -> Result<Spawned, String> {
+        let mark = CString::new(format!("{}={mark}", mark::VARIABLE)).map_err(|error| error.to_string())?;
+        self.env.retain(|entry| !entry.as_bytes().starts_with(mark::VARIABLE.as_bytes()));
+        self.env.push(mark);
         let outputs = self.outputs.take().unwrap_or_else(|| Outputs::open(config));
         let command = platform::Command {
             program: &self.program,

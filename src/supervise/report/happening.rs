@@ -9,6 +9,8 @@ pub(crate) enum Happening {
     Notice(Notice),
     /// Something went wrong that can be survived: which kind of thing, and the whole sentence.
     Warning { kind: &'static str, text: String },
+    /// A worker has left processes outside of its session, which run on; it had ended without an error, or not.
+    LeftRunning { names: String, was_quiet: bool },
     /// The configuration was read anew.
     ConfigReloaded,
     /// The configuration can't be read anew, and why.

@@ -87,6 +87,8 @@ pub(crate) struct Known {
     pub(crate) probe_latency: Duration,
     /// How the last registration went.
     pub(crate) sync: String,
+    /// Those who go on where the worker's first process has finished.
+    pub(crate) rest: Option<String>,
     /// Something was said to be wrong with the worker or its port, and has not been said to be right again.
     is_worker_failing: bool,
     /// The same of the registration.
@@ -106,6 +108,11 @@ impl Known {
         let message = match happening {
             Happening::Notice(notice) => return self.tell_notice(notice, wall_ms),
             Happening::Warning { kind, text } => Message::new(Level::Warn, kind, text),
+            Happening::LeftRunning { names, was_quiet } => {
+                let why = if was_quiet { "the worker put itself into the background, or they are" } else { "they are" };
+                let text = format!("left running: {names}; {why} in sessions of their own, see end_detached");
+                Message::transition(Level::Warn, "left-running", text).keyed(why)
+            }
             Happening::ConfigReloaded => Message::new(Level::Info, "reload", "configuration reloaded".to_owned()),
             Happening::ConfigBroken(problem) => {
                 let text = format!("cannot reload the configuration, keeping the old one: {problem}");
@@ -171,7 +178,12 @@ impl Known {
                 let text = format!("draining pid={pid} for={} then={word}", secs(patience));
                 Message::transition(Info, "draining", text).keyed(word)
             }
-            Notice::Killing { cause, .. } => killing(cause, &pid),
+            Notice::DrainWaits(_) => {
+                let rest = self.rest.as_deref().unwrap_or("others of its session");
+                let text = format!("the worker's first process has finished, waiting for {rest} pid={pid}");
+                Message::transition(Info, "drain-waits", text).keyed("")
+            }
+            Notice::Killing { cause, .. } => killing(cause, self.rest.take(), &pid),
             Notice::Stuck(_) => {
                 let text = format!("worker was killed and the kernel does not let it go pid={pid}");
                 Message::transition(Error, "stuck", text)
@@ -184,6 +196,7 @@ impl Known {
 
     fn started(&mut self, generation: Generation, pid: &str) -> Message {
         self.clear_problem();
+        self.rest = None;
         let text = format!("started pid={pid} generation={}", generation.number());
         Message::transition(Level::Info, "started", text).keyed("").hook(HookEvent::Started)
     }
@@ -338,12 +351,14 @@ impl Known {
     }
 }
 
-fn killing(cause: KillCause, pid: &str) -> Message {
+fn killing(cause: KillCause, rest: Option<String>, pid: &str) -> Message {
     let why = match cause {
         KillCause::Late => "it did not finish in time",
         KillCause::AskedTwice => "asked twice to stop",
     };
-    Message::transition(Level::Warn, "killing", format!("killing the worker's group: {why} pid={pid}")).keyed(why)
+    let rest = rest.map_or_else(String::new, |rest| format!(", with it {rest}"));
+    let text = format!("killing the worker's group: {why}{rest} pid={pid}");
+    Message::transition(Level::Warn, "killing", text).keyed(why)
 }
 
 fn uptime(exit: &Exit) -> String {

@@ -13,12 +13,14 @@ pub(crate) mod throttle;
 use std::time::Duration;
 
 use log::Level;
+use platform::{Identity, Pid};
 use serde::Serialize;
 
 use self::happening::{Happening, HookEvent, ProbeEnd};
 use self::messages::{Known, Message, next_step};
 use self::status::{Exit, Status, Transition};
 use self::throttle::{Permit, Throttle};
+use super::port::describe;
 use super::worker::Departure;
 use crate::config::Config;
 use crate::policy::{Condition, Generation, Machine, Notice};
@@ -50,6 +52,8 @@ pub(crate) struct Reporter {
     /// As the status file has it.
     condition: Condition,
     freshness: Freshness,
+    /// What workers that are gone have left outside of their sessions, and how each is called.
+    left_running: Vec<(Identity, String)>,
     /// What is to be told at the end of the turn, in the order in which it came about.
     pub(crate) news: Vec<Happening>,
 }
@@ -70,6 +74,7 @@ impl Reporter {
             throttle: Throttle::default(),
             condition: Condition::Launching,
             freshness: Freshness::Stale,
+            left_running: Vec::new(),
             news: Vec::new(),
         };
         reporter.reconfigured(config);
@@ -90,7 +95,7 @@ impl Reporter {
     }
 
     /// A worker runs under this pid.
-    pub(crate) fn saw_worker(&mut self, generation: Generation, pid: platform::Pid, now: Now) {
+    pub(crate) fn saw_worker(&mut self, generation: Generation, pid: Pid, now: Now) {
         self.saw_adopted(pid);
         let status = &mut self.known.status;
         status.generation = generation.number();
@@ -101,7 +106,7 @@ impl Reporter {
     }
 
     /// A worker of an earlier supervisor runs under this pid, since nobody knows when.
-    pub(crate) fn saw_adopted(&mut self, pid: platform::Pid) {
+    pub(crate) fn saw_adopted(&mut self, pid: Pid) {
         self.known.pid = Some(pid);
         self.known.status.pid = Some(pid.as_raw());
     }
@@ -147,6 +152,23 @@ impl Reporter {
     ) {
         self.known.status.stale_secrets = stale.map(str::to_owned).collect();
         self.known.status.absent_secrets = absent.map(str::to_owned).collect();
+    }
+
+    /// These go on where the worker's first process has finished.
+    pub(crate) fn saw_rest(&mut self, names: String) {
+        self.known.rest = Some(names);
+    }
+
+    /// These have left the session of a worker that is gone, and run on. `was_quiet`: it had ended without an error.
+    pub(crate) fn saw_left_running(&mut self, pids: Vec<Pid>, was_quiet: bool) {
+        if !pids.is_empty() {
+            self.news.push(Happening::LeftRunning { names: describe(&pids), was_quiet });
+        }
+        for pid in pids {
+            if let Ok(Some(identity)) = platform::identify(pid) {
+                self.left_running.push((identity, describe(&[pid])));
+            }
+        }
     }
 
     /// Somebody holds the port.
@@ -211,6 +233,8 @@ impl Reporter {
         status.failed_starts = machine.failures();
         status.healthy = condition == Condition::Running && status.streak == 0;
         status.updated_ms = now.wall_ms;
+        self.left_running.retain(|(left, _)| platform::identify(left.pid).is_ok_and(|now| now.as_ref() == Some(left)));
+        status.left_running = self.left_running.iter().map(|(_, name)| name.clone()).collect();
         status.next_step = next_step(condition).map(str::to_owned);
         status.next_deadline_ms = machine.next_deadline().map(|deadline| now.wall_ms_of(deadline));
         if let Err(error) = status.write(&self.dir) {

@@ -79,6 +79,8 @@ pub struct Status {
     pub stale_secrets: Vec<String>,
     /// Variables that the worker does without, since their optional secret could not be had.
     pub absent_secrets: Vec<String>,
+    /// What workers that are gone have left running outside of their sessions, in words.
+    pub left_running: Vec<String>,
     /// The last transitions, oldest first; at most [`TRANSITIONS_MAX`].
     pub transitions: Vec<Transition>,
 }

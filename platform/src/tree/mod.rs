@@ -1,14 +1,32 @@
-//! Children and their groups: signals to them, and the end of a child with what it left in its group.
+//! Children, their groups and sessions, and what descends from them: signals to them, and the end of a child with what
+//! it left in its group.
 //! Status comes from waitpid alone, and nothing here waits. A process that is not our child is signalled through
-//! [`Pinned`](crate::Pinned), since its pid may be another's by now.
+//! [`Pinned`](crate::Pinned), since its pid may be another's by now. A session's id is nobody else's as long as it has
+//! members, and so is a group's (Linux: kernel/pid.c; XNU: forkproc skips ids of living groups and sessions).
+
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(any(target_os = "macos", test))]
+mod procargs;
 
 use std::io;
 use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
+#[cfg(target_os = "freebsd")]
+use self::freebsd as sys;
+#[cfg(target_os = "linux")]
+use self::linux as sys;
+#[cfg(target_os = "macos")]
+use self::macos as sys;
 use crate::exit::ExitStatus;
-use crate::pid::Pid;
+use crate::pid::{Pid, own_pid};
+use crate::process::group_of;
 use crate::signals::Signal;
 
 /// The answer of [`reap_with_group`].
@@ -42,6 +60,12 @@ pub fn reap_with_group(pid: Pid) -> Reaped {
         }
         _ => Reaped::NotYet,
     }
+}
+
+/// Whether a child has exited and not been reaped: until it is, its pid, group and session are nobody else's.
+#[must_use]
+pub fn awaits_reaping(pid: Pid) -> bool {
+    is_zombie(pid) == Ok(true)
 }
 
 /// Whether a child has exited, without reaping it.
@@ -98,4 +122,84 @@ pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<bool> {
 pub fn group_is_gone(leader: Pid) -> bool {
     // EPERM: only zombies are left (XNU), or the id is another user's by now.
     nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader.as_raw()), None).is_err()
+}
+/// Where to look for processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Among all that descends from this process, where the system can tell ([`become_subreaper`]); else everywhere.
+    Descendants,
+    /// Everywhere.
+    Everybody,
+}
+
+/// From now on orphans among our descendants become our children, to be reaped by [`reap_orphans`]. Linux: prctl(2),
+/// PR_SET_CHILD_SUBREAPER; FreeBSD: procctl(2), PROC_REAP_ACQUIRE; nothing on macOS.
+///
+/// # Errors
+/// What the call reports, such as EINVAL of an old kernel: orphans then go to init.
+pub fn become_subreaper() -> io::Result<()> {
+    sys::become_subreaper()
+}
+
+/// Reaps the children that have exited and are none of `known`: what descendants left to us.
+pub fn reap_orphans(known: &[Pid]) {
+    for pid in sys::children().unwrap_or_default() {
+        if !known.contains(&pid) {
+            let mut status = 0;
+            // SAFETY: `status` is a live i32 that waitpid may write.
+            unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
+        }
+    }
+}
+
+/// The processes but `leader` that are in the session or group that it leads or led; zombies are left out.
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn session_members(leader: Pid, scope: Scope) -> io::Result<Vec<Pid>> {
+    let pids = candidates(scope)?;
+    Ok(pids.into_iter().filter(|pid| *pid != leader && is_member(*pid, leader) && !sys::has_ended(*pid)).collect())
+}
+
+/// Whether a process lives and is in the session or group that `leader` leads or led.
+#[must_use]
+pub fn is_session_member(pid: Pid, leader: Pid) -> bool {
+    is_member(pid, leader) && !sys::has_ended(pid)
+}
+
+/// The living processes whose environment has the variable `name`, with a value that `is_wanted`. Those that can't be
+/// looked at (another user's, or restricted ones on macOS) have none.
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn processes_with(name: &str, is_wanted: impl Fn(&[u8]) -> bool, scope: Scope) -> io::Result<Vec<Pid>> {
+    let has_it = |pid: &Pid| variable_of(*pid, name).is_some_and(|value| is_wanted(&value));
+    Ok(candidates(scope)?.into_iter().filter(|pid| has_it(pid) && !sys::has_ended(*pid)).collect())
+}
+
+/// The value of an environment variable of a process, as it was when that executed its program; None: it has none, or
+/// it may not be looked at.
+#[must_use]
+pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
+    sys::variable(pid, name)
+}
+
+/// Never this process: everybody else.
+fn candidates(scope: Scope) -> io::Result<Vec<Pid>> {
+    let found = match scope {
+        Scope::Descendants => sys::descendants().or_else(|_| sys::everybody()),
+        Scope::Everybody => sys::everybody(),
+    };
+    let own = own_pid().cast_signed();
+    found.map(|pids| pids.into_iter().filter(|pid| pid.as_raw() != own).collect())
+}
+
+/// FreeBSD's posix_spawn makes no session, so there the group has to do.
+fn is_member(pid: Pid, leader: Pid) -> bool {
+    session_of(pid) == Some(leader.as_raw()) || group_of(pid) == Some(leader.as_raw())
+}
+
+/// The session of a process; None when there is no such process.
+fn session_of(pid: Pid) -> Option<i32> {
+    nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid.as_raw()))).ok().map(nix::unistd::Pid::as_raw)
 }

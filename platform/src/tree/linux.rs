@@ -1,0 +1,76 @@
+//! The process tree through /proc. With PR_SET_CHILD_SUBREAPER whatever a worker leaves becomes our child, so that the
+//! lists of children (proc_pid_children, `CONFIG_PROC_CHILDREN`) name all that descends from us, however many processes
+//! the machine has. A list that is read while processes come and go may miss some: callers ask until nobody is new.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+use crate::pid::{Pid, own_pid};
+
+/// The longest environment of which a variable is looked for, in bytes: what one exec takes by default (MAX_ARG_STRLEN
+/// times 16).
+const ENVIRONMENT_BYTES_MAX: u64 = 2 << 20;
+
+/// The most descendants that are followed.
+const DESCENDANTS_MAX: usize = 1 << 16;
+
+/// Makes this process the one that orphans among its descendants are given to (prctl(2)).
+pub(super) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: prctl with this option takes an integer and touches no memory of ours.
+    if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Every process.
+pub(super) fn everybody() -> io::Result<Vec<Pid>> {
+    Ok(numbers_in("/proc")?.filter_map(Pid::new).collect())
+}
+
+/// Our children, and theirs, and so on; zombies too. All processes, where the kernel keeps no lists of children.
+pub(super) fn descendants() -> io::Result<Vec<Pid>> {
+    let mut found: Vec<Pid> = children_of(own_pid().cast_signed())?;
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied().filter(|_| found.len() < DESCENDANTS_MAX) {
+        // Gone meanwhile, and its children are ours then: the next look finds them.
+        found.extend(children_of(pid.as_raw()).unwrap_or_default());
+        next += 1;
+    }
+    Ok(found)
+}
+
+/// Our children; zombies too.
+pub(super) fn children() -> io::Result<Vec<Pid>> {
+    children_of(own_pid().cast_signed())
+}
+
+/// Each thread has a list of the processes that it has made or inherited.
+fn children_of(pid: i32) -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for thread in numbers_in(&format!("/proc/{pid}/task"))? {
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{thread}/children"))?;
+        children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse().ok().and_then(Pid::new)));
+    }
+    Ok(children)
+}
+
+fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
+    Ok(fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+}
+
+/// The value of an environment variable, as it was when the process executed its program. None: it has none, or it may
+/// not be looked at.
+pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
+    let mut environment = Vec::new();
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    let mut variables = environment.split(|&byte| byte == 0);
+    variables.find_map(|variable| Some(variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec()))
+}
+
+/// Whether a process is none any more, or a zombie.
+pub(super) fn has_ended(pid: Pid) -> bool {
+    crate::process::identify(pid).is_ok_and(|identity| identity.is_none())
+}

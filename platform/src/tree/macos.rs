@@ -1,0 +1,66 @@
+//! The process tree of macOS: libproc lists everybody in one call, getsid(2) answers for any process, and sysctl(3)
+//! shows the environment of our own. There is no subreaper: orphans go to launchd.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+
+use super::procargs;
+use crate::pid::Pid;
+
+/// Of bsd/sys/proc_info.h.
+const PROC_ALL_PIDS: u32 = 1;
+
+/// The most processes that are listed.
+const PROCESSES_MAX: usize = 1 << 15;
+
+/// ARG_MAX of sys/syslimits.h: a longer buffer is refused (`sysctl_procargsx`).
+const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
+
+/// There is nothing like it.
+pub(super) fn become_subreaper() -> io::Result<()> {
+    Ok(())
+}
+
+/// Every process, also those of other users.
+pub(super) fn everybody() -> io::Result<Vec<Pid>> {
+    let mut raw = vec![0_i32; PROCESSES_MAX];
+    let size = size_of_val(raw.as_slice()) as c_int;
+    // SAFETY: the kernel writes at most `size` bytes, which `raw` has.
+    let written = unsafe { libc::proc_listpids(PROC_ALL_PIDS, 0, raw.as_mut_ptr().cast::<c_void>(), size) };
+    // libproc turns the kernel's -1 into 0, and there is always at least ourselves.
+    if written <= 0 {
+        return Err(io::Error::last_os_error());
+    }
+    raw.truncate(written.cast_unsigned() as usize / size_of::<i32>());
+    Ok(raw.into_iter().filter_map(Pid::new).collect())
+}
+
+/// All processes: who descends from us can't be told once a parent is gone.
+pub(super) fn descendants() -> io::Result<Vec<Pid>> {
+    everybody()
+}
+
+/// Nobody becomes our child that we have not made.
+pub(super) fn children() -> io::Result<Vec<Pid>> {
+    Ok(Vec::new())
+}
+
+/// The value of an environment variable, as it was when the process executed its program. None: it has none, or it may
+/// not be looked at.
+pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
+    let mut request = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid.as_raw()];
+    let mut buffer = vec![0_u8; ARGUMENTS_BYTES_MAX];
+    let mut length = buffer.len();
+    let out = buffer.as_mut_ptr().cast::<c_void>();
+    // SAFETY: `request` has the length that is given, `out` has room for `length` bytes, and nothing is set.
+    let asked = unsafe { libc::sysctl(request.as_mut_ptr(), 3, out, &raw mut length, std::ptr::null_mut(), 0) };
+    if asked != 0 {
+        return None;
+    }
+    procargs::variable(buffer.get(..length)?, name).map(<[u8]>::to_vec)
+}
+
+/// Whether a process is none any more, or a zombie: getsid(2) finds neither (`proc_find`).
+pub(super) fn has_ended(pid: Pid) -> bool {
+    super::session_of(pid).is_none()
+}

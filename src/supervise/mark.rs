@@ -1,0 +1,97 @@
+//! The mark that each worker bears in its environment, WORKER_SUPERVISOR_ID, and that its descendants inherit: which
+//! configuration, which supervisor, which generation.
+//!
+//! It finds a worker that no record tells of, tells a holder of the port as our own or as another supervisor's, and is
+//! something that a worker can write into its logs. `NAME:PID:START:GENERATION`: a name holds no colon, and START is
+//! the supervisor's start time in the system's own words, or empty where that can't be told.
+
+use platform::{Identity, Pid, StartTime};
+
+use crate::policy::Generation;
+
+/// The variable's name.
+pub(super) const VARIABLE: &str = "WORKER_SUPERVISOR_ID";
+
+/// Marks the workers of one supervisor.
+pub(super) struct Marker {
+    prefix: String,
+}
+
+impl Marker {
+    /// For the workers of the configuration `name`.
+    pub(super) fn new(name: &str) -> Self {
+        let pid = platform::own_pid();
+        let started = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok()?);
+        let started = started.map_or_else(String::new, |identity| identity.started.to_string());
+        Self { prefix: format!("{name}:{pid}:{started}") }
+    }
+
+    /// The mark of one worker.
+    pub(super) fn mark(&self, generation: Generation) -> String {
+        format!("{}:{}", self.prefix, generation.number())
+    }
+}
+
+/// What a mark says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) name: String,
+    /// The supervisor's pid. A plain number: in a container it may be 1.
+    pub(super) supervisor: u32,
+    started: String,
+}
+
+impl Mark {
+    /// The mark that a process bears, if it does and may be looked at.
+    pub(super) fn of(pid: Pid) -> Option<Self> {
+        Self::parse(&platform::variable_of(pid, VARIABLE)?)
+    }
+
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+        let (name, rest) = std::str::from_utf8(value).ok()?.split_once(':')?;
+        let (supervisor, rest) = rest.split_once(':')?;
+        let (started, _generation) = rest.rsplit_once(':')?;
+        Some(Self { name: name.to_owned(), supervisor: supervisor.parse().ok()?, started: started.to_owned() })
+    }
+
+    /// Whether the supervisor that it names still runs, and is not this one.
+    pub(super) fn is_of_another_living_supervisor(&self) -> bool {
+        let written = Pid::new(self.supervisor.cast_signed())
+            .map(|pid| Identity { pid, started: StartTime::from(self.started.clone()) });
+        let is_living = |written: Identity| platform::identify(written.pid).is_ok_and(|now| now == Some(written));
+        self.supervisor != platform::own_pid() && written.is_some_and(is_living)
+    }
+}
+
+/// Whether a process bears this very mark.
+pub(super) fn is_borne_by(pid: Pid, mark: &str) -> bool {
+    platform::variable_of(pid, VARIABLE).is_some_and(|value| value == mark.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_says_whose_it_is() {
+        let mark = Mark::parse(Marker::new("worker").mark(Generation::FIRST).as_bytes()).unwrap();
+        assert_eq!((mark.name.as_str(), mark.supervisor), ("worker", platform::own_pid()));
+        assert!(!mark.is_of_another_living_supervisor());
+    }
+
+    #[test]
+    fn what_is_no_mark_says_nothing() {
+        for value in [&b""[..], b"worker", b"worker:1", b"worker:x:y:1", b"\xff:1:2:3", b"a:99999999999:b:1"] {
+            assert_eq!(Mark::parse(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_supervisor_that_is_gone_or_another_now_counts_as_none() {
+        let parent = std::os::unix::process::parent_id();
+        let of = |started: &str| Mark { name: "a".into(), supervisor: parent, started: started.to_owned() };
+        assert!(!of("another start").is_of_another_living_supervisor());
+        let started = Pid::new(parent.cast_signed()).and_then(|pid| platform::identify(pid).ok()?).unwrap().started;
+        assert!(of(started.as_str()).is_of_another_living_supervisor());
+    }
+}

@@ -1,0 +1,108 @@
+//! What belongs to a worker beside its first process: the rest of its session, and whoever of it listens on its port.
+//!
+//! A worker leads a session, and what it starts is in it unless it calls setsid(2). Who did has asked to outlive its
+//! parent and is left alone, but for one thing: nothing of a worker keeps the port. A session's id is nobody else's as
+//! long as it has members; and each process is looked at again right before a signal.
+
+use std::net::SocketAddr;
+
+use platform::{Pid, Pinned, Scope, Signal};
+
+use super::mark;
+
+/// The processes of one worker but its first.
+pub(super) struct Session {
+    leader: Pid,
+    /// Where its members are to be found.
+    scope: Scope,
+    /// Set once something outside of the session has listened on the port for this worker.
+    outside: Option<Outside>,
+    /// Those found last.
+    rest: Vec<Pid>,
+}
+
+/// How to know who listens in the worker's place from outside of its session.
+struct Outside {
+    address: SocketAddr,
+    mark: String,
+}
+
+impl Session {
+    /// The session that `leader` leads or led.
+    pub(super) fn of(leader: Pid, scope: Scope) -> Self {
+        Self { leader, scope, outside: None, rest: Vec::new() }
+    }
+
+    /// Processes that bear this mark belong to it also outside, if they listen on this address.
+    pub(super) fn reaches_outside(&mut self, address: SocketAddr, mark: String) {
+        self.outside = Some(Outside { address, mark });
+    }
+
+    /// Whether nobody is left. Those known are asked first, and all processes looked at only when none of them is left.
+    pub(super) fn is_empty(&mut self) -> bool {
+        let mut rest = std::mem::take(&mut self.rest);
+        rest.retain(|pid| self.has(*pid));
+        self.rest = if rest.is_empty() { self.find() } else { rest };
+        self.rest.is_empty()
+    }
+
+    /// Those found last.
+    pub(super) fn rest(&self) -> &[Pid] {
+        &self.rest
+    }
+
+    /// Sends a signal to all of it.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.rest = self.find();
+        for pid in &self.rest {
+            // One that has gone needs none, and one that may not be signalled is met again.
+            if let Ok(Some(pinned)) = Pinned::open(*pid)
+                && self.has(*pid)
+            {
+                let _ = pinned.signal(signal);
+            }
+        }
+    }
+
+    /// A table that can't be read shows nobody: there is nobody to be found then either.
+    fn find(&self) -> Vec<Pid> {
+        let mut found = platform::session_members(self.leader, self.scope).unwrap_or_default();
+        if let Some(Outside { address, mark }) = &self.outside {
+            let listeners = platform::holders(*address).unwrap_or_default();
+            found.extend(listeners.into_iter().filter(|pid| mark::is_borne_by(*pid, mark)));
+            found.sort_unstable();
+            found.dedup();
+        }
+        found.retain(|pid| *pid != self.leader && !platform::is_self_or_ancestor(*pid));
+        found
+    }
+
+    fn has(&self, pid: Pid) -> bool {
+        let is_outside = |outside: &Outside| mark::is_borne_by(pid, &outside.mark);
+        platform::is_session_member(pid, self.leader) || self.outside.as_ref().is_some_and(is_outside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_session_is_empty_when_only_its_leader_is_left() {
+        let mut cat = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        let leader = Pid::new(cat.id().cast_signed()).unwrap();
+        let mut session = Session::of(leader, Scope::Everybody);
+        assert!(session.is_empty());
+        // Another of the leader's group counts as one of its session, which is how systems without sessions see it.
+        let mut other = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(leader.as_raw()).spawn().unwrap();
+        assert!(!session.is_empty());
+        assert_eq!(session.rest(), [Pid::new(other.id().cast_signed()).unwrap()]);
+        session.signal(Signal::Kill);
+        assert!(!other.wait().unwrap().success());
+        assert!(session.is_empty());
+        cat.kill().unwrap();
+        cat.wait().unwrap();
+    }
+}
