@@ -590,3 +590,16 @@ fn a_stop_while_an_adopted_worker_is_ended_does_not_wait_for_the_ports_grace() {
     scene.handle(STOP);
     assert_eq!(scene.wait().0, secs(5));
 }
+
+#[test]
+fn a_holder_that_nobody_can_find_is_looked_for_every_10_ms_for_300_ms() {
+    let mut scene = Scene::new(settings());
+    let unseen = |scene: &Scene| Event::PortHeld { generation: scene.generation, holders: Holders::Unseen };
+    for _ in 0..30 {
+        let event = unseen(&scene);
+        assert_eq!(scene.handle(event), []);
+        assert_eq!(scene.wait_for_launch(), Duration::from_millis(10));
+    }
+    let event = unseen(&scene);
+    assert_eq!(scene.handle(event), [Action::Tell(Notice::PortLost { failures: 1, delay: secs(1) })]);
+}

@@ -10,6 +10,9 @@ use super::types::{Action, Actions, AfterExit, Generation, Holders, Notice, Stop
 /// Between two looks at a port that is being cleared.
 const RECHECK_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a holder that can't be found is looked for.
+const UNSEEN_TIME: Duration = Duration::from_millis(300);
+
 /// Between two looks at a port that is being waited for.
 const AWAIT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -53,11 +56,28 @@ impl Machine {
             return self.pause(now, AWAIT_PAUSE, Pause::PortHeld).and(Action::Tell(Notice::PortAwaited));
         }
         match (holders, clearing) {
-            (Holders::Untouchable | Holders::Unseen, _) => self.lose_port(now),
+            (Holders::Untouchable, _) => self.lose_port(now),
+            (Holders::Unseen, clearing) => self.look_for_holders(now, clearing),
             (Holders::Fresh, Some(clearing)) => self.ask_holders(now, clearing.round + 1),
             (Holders::Fresh | Holders::Asked, None) => self.ask_holders(now, 1),
             (Holders::Asked, Some(clearing)) => self.press_holders(now, clearing),
         }
+    }
+
+    /// A process that has begun to exit can't be seen, and holds its sockets for some milliseconds more (XNU, from
+    /// `proc_prepareexit` until `fdt_invalidate`): it is looked for a while before the launch counts as failed.
+    fn look_for_holders(&mut self, now: Instant, clearing: Option<Clearing>) -> Actions {
+        let round = clearing.map_or(0, |clearing| clearing.round);
+        let give_up_at = match clearing {
+            Some(Clearing { stage: Stage::Unseen { give_up_at }, .. }) => give_up_at,
+            Some(_) | None => now + UNSEEN_TIME,
+        };
+        if now >= give_up_at {
+            return self.lose_port(now);
+        }
+        let clearing = Clearing { round, stage: Stage::Unseen { give_up_at } };
+        self.state = State::Clearing { clearing, recheck_at: now + RECHECK_PAUSE };
+        Actions::NONE
     }
 
     fn ask_holders(&mut self, now: Instant, round: u32) -> Actions {
@@ -75,7 +95,7 @@ impl Machine {
                 (Stage::Killed { give_up_at: now + KILL_TIME }, Actions::of([Action::KillHolders]))
             }
             Stage::Killed { give_up_at } if now >= give_up_at => return self.lose_port(now),
-            Stage::Asked { .. } | Stage::Killed { .. } => (clearing.stage, Actions::NONE),
+            Stage::Asked { .. } | Stage::Killed { .. } | Stage::Unseen { .. } => (clearing.stage, Actions::NONE),
         };
         self.state = State::Clearing { clearing: Clearing { stage, ..clearing }, recheck_at: now + RECHECK_PAUSE };
         actions

@@ -46,8 +46,16 @@ pub(super) struct Clearing {
 /// How far the current holders have been pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    Asked { kill_at: Instant },
-    Killed { give_up_at: Instant },
+    /// Nobody was found yet.
+    Unseen {
+        give_up_at: Instant,
+    },
+    Asked {
+        kill_at: Instant,
+    },
+    Killed {
+        give_up_at: Instant,
+    },
 }
 
 /// Why nothing is being launched.

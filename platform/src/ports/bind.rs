@@ -93,6 +93,15 @@ impl PortTrial {
     }
 }
 
+/// Lets a connection end by a reset when it is closed, without a TIME_WAIT (SO_LINGER of 0; socket(7)).
+///
+/// # Errors
+/// What setsockopt(2) reports.
+pub fn reset_on_close(connection: &impl AsRawFd) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    set_value(connection, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
 fn stream_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
     let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     #[cfg(not(target_os = "macos"))]
@@ -112,9 +121,14 @@ fn stream_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
 
 fn set_option(socket: &OwnedFd, level: i32, option: i32) -> io::Result<()> {
     let on: libc::c_int = 1;
-    let length = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `on` is a live c_int, and `length` is its size.
-    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length) };
+    set_value(socket, level, option, &on)
+}
+
+/// `T` is the plain C type that the option takes.
+fn set_value<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` is live, and `length` is its size.
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const *value).cast(), length) };
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

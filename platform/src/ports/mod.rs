@@ -16,7 +16,7 @@ mod macos;
 use std::io;
 use std::net::SocketAddr;
 
-pub use self::bind::{PortTrial, port_is_free};
+pub use self::bind::{PortTrial, port_is_free, reset_on_close};
 #[cfg(target_os = "linux")]
 use self::linux as sys;
 pub use self::listener::Ownership;
