@@ -4,6 +4,7 @@
 //! Nothing here knows where in a file a string stood.
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -50,10 +51,18 @@ impl FromStr for Host {
     /// An address without a name lookup, in brackets or not.
     fn from_str(text: &str) -> Result<Self, String> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        bare.parse().map(Self).map_err(|_| {
+        let ip: IpAddr = bare.parse().map_err(|_| {
             let advice = if text == "localhost" { "; write \"127.0.0.1\" (or \"::1\")" } else { "" };
             format!("must be an IPv4 or IPv6 address, not {}{advice}", shown(text))
-        })
+        })?;
+        // Beside a listener on one address XNU lets a bind of all of them succeed (`in_pcbbind`), so that neither the
+        // port could be tried nor a stranger be told from the worker.
+        if ip.is_unspecified() {
+            let one = if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
+            let advice = format!("write \"{one}\", also for a worker that listens on all addresses");
+            return Err(format!("must be the one address that is probed, not {}; {advice}", shown(text)));
+        }
+        Ok(Self(ip))
     }
 }
 
@@ -178,7 +187,7 @@ mod tests {
         for (text, address) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
             assert_eq!(text.parse::<Host>().map(|host| host.0.to_string()), Ok(address.into()));
         }
-        for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b"] {
+        for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b", "0.0.0.0", "::"] {
             assert!(wrong.parse::<Host>().is_err(), "{wrong}");
         }
     }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use self::sock_diag::Socket;
-use super::listener::{DESCRIPTORS_MAX, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached};
+use super::listener::{DESCRIPTORS_MAX, Ownership, PROCESSES_MAX, keep_reached};
 use crate::pid::Pid;
 
 /// Everything that a scan reads goes through one buffer of this size.
@@ -19,7 +19,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     let mut sockets = listening(addr.port())?;
-    keep_in_the_way(&mut sockets, addr, |socket| socket.place);
+    keep_reached(&mut sockets, addr, |socket| socket.place);
     let mut pids = Vec::new();
     if !sockets.is_empty() {
         scan(&sockets, |pid, _| pids.push(pid))?;
@@ -29,7 +29,7 @@ pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
 
 pub(super) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
     let mut sockets = listening(addr.port())?;
-    keep_in_the_way(&mut sockets, addr, |socket| socket.place);
+    keep_reached(&mut sockets, addr, |socket| socket.place);
     Ok(sockets.into_iter().map(|socket| socket.user_id).collect())
 }
 

@@ -1,7 +1,7 @@
 //! Which listening sockets a connection reaches, which are in the way of another, and how many of them are looked at.
 //! Portable, and tested everywhere.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::pid::Pid;
 
@@ -45,14 +45,13 @@ pub(crate) enum Rank {
 }
 
 impl Listener {
-    /// How this socket fits connections to `target`; None: they never reach it. Connecting to a wildcard address
-    /// reaches the loopback of its family.
+    /// How this socket fits connections to `target`, which is one address and no wildcard; None: they never reach it.
     pub(crate) fn rank(&self, target: SocketAddr) -> Option<Rank> {
         if self.addr.port() != target.port() {
             return None;
         }
         let own = self.addr.ip().to_canonical();
-        let target = connected_address(target.ip().to_canonical());
+        let target = target.ip().to_canonical();
         match (own, target) {
             _ if own == target => Some(Rank::Exact),
             (IpAddr::V4(own), IpAddr::V4(_)) if own.is_unspecified() => Some(Rank::Wildcard),
@@ -61,42 +60,12 @@ impl Listener {
             _ => None,
         }
     }
-
-    /// Whether this socket keeps a worker from listening on the wildcard address `wanted`. On Linux any socket of the
-    /// family does, also one on a single address; on kqueue systems SO_REUSEADDR lets those coexist.
-    fn blocks_wildcard(&self, wanted: SocketAddr, single_addresses_block: bool) -> bool {
-        if self.addr.port() != wanted.port() {
-            return false;
-        }
-        let own = self.addr.ip().to_canonical();
-        let same_family = own.is_ipv4() == wanted.is_ipv4();
-        let wildcard = own.is_unspecified() && (same_family || self.dual_stack || wanted.is_ipv6());
-        wildcard || (single_addresses_block && (same_family || wanted.is_ipv6()))
-    }
-}
-
-fn connected_address(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
-    }
 }
 
 /// Keeps only the sockets that connections to `target` reach: all of the best rank that is present.
 pub(crate) fn keep_reached<T>(sockets: &mut Vec<T>, target: SocketAddr, listener: impl Fn(&T) -> Listener) {
     let best = sockets.iter().filter_map(|socket| listener(socket).rank(target)).max();
     sockets.retain(|socket| best.is_some() && listener(socket).rank(target) == best);
-}
-
-/// Keeps only the sockets that are in the way of listening on `wanted`.
-pub(crate) fn keep_in_the_way<T>(sockets: &mut Vec<T>, wanted: SocketAddr, listener: impl Fn(&T) -> Listener) {
-    if wanted.ip().is_unspecified() {
-        let single_addresses_block = cfg!(target_os = "linux");
-        sockets.retain(|socket| listener(socket).blocks_wildcard(wanted, single_addresses_block));
-    } else {
-        keep_reached(sockets, wanted, listener);
-    }
 }
 
 #[cfg(test)]
@@ -124,9 +93,6 @@ mod tests {
             ("[::1]:80", "[::1]:80", Some(Rank::Exact)),
             ("[::]:80", "[::1]:80", Some(Rank::Wildcard)),
             ("0.0.0.0:80", "[::1]:80", None),
-            ("127.0.0.1:80", "0.0.0.0:80", Some(Rank::Exact)),
-            ("0.0.0.0:80", "0.0.0.0:80", Some(Rank::Wildcard)),
-            ("[::1]:80", "[::]:80", Some(Rank::Exact)),
         ];
         for (listener, target, expected) in table {
             assert_eq!(rank(listener, target), expected, "{listener} for {target}");
@@ -159,18 +125,5 @@ mod tests {
     #[test]
     fn equals_share_the_connections() {
         assert_eq!(reached(&["127.0.0.1:80", "127.0.0.1:80"], "127.0.0.1:80").len(), 2);
-    }
-
-    #[test]
-    fn a_wildcard_is_blocked_by_single_addresses_where_the_system_says_so() {
-        let blocks = |listener: &str, wanted: &str, single: bool| {
-            Listener { addr: at(listener), dual_stack: true }.blocks_wildcard(at(wanted), single)
-        };
-        assert!(blocks("10.0.0.1:80", "0.0.0.0:80", true));
-        assert!(!blocks("10.0.0.1:80", "0.0.0.0:80", false));
-        assert!(!blocks("[::1]:80", "0.0.0.0:80", true));
-        assert!(blocks("[::]:80", "0.0.0.0:80", false));
-        assert!(blocks("0.0.0.0:80", "[::]:80", true));
-        assert!(!blocks("0.0.0.0:81", "0.0.0.0:80", true));
     }
 }

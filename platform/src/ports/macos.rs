@@ -9,9 +9,7 @@ use std::io;
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::listener::{
-    DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_in_the_way, keep_reached,
-};
+use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_reached};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 
@@ -119,7 +117,7 @@ struct Open {
 
 pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     let mut sockets = Scan::new().all(&visible_processes()?, addr.port());
-    keep_in_the_way(&mut sockets, addr, |open| open.place);
+    keep_reached(&mut sockets, addr, |open| open.place);
     Ok(sockets.into_iter().map(|open| open.pid).collect())
 }
 
