@@ -62,7 +62,8 @@ pub enum Event {
     LeaseEnded(Generation),
     /// The worker's first process is gone, and others of its session go on: only where its end was asked for.
     LeaderExited(Generation),
-    /// The worker is gone and reaped, and nothing of its group is left; of its session neither, if its end was asked for.
+    /// The worker is gone and reaped, and nothing of its group is left; of its session neither, if its end was asked
+    /// for.
     Exited(Generation),
     /// A probe came to its end before its deadline.
     Probed {

@@ -153,8 +153,8 @@ fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     // A connection to a port of the ephemeral range may get that very port as its own, and so meet itself (a
-    // simultaneous open, RFC 9293 §3.5). Nobody listens there. It ends by a reset: in TIME_WAIT it would keep the worker
-    // from its port for a minute.
+    // simultaneous open, RFC 9293 §3.5). Nobody listens there. It ends by a reset: in TIME_WAIT it would keep the
+    // worker from its port for a minute.
     if stream.local_addr()? == peer {
         platform::reset_on_close(stream)?;
         return Err(ErrorKind::ConnectionRefused.into());

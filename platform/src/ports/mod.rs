@@ -44,8 +44,8 @@ mod sys {
     }
 }
 
-/// The processes that LISTEN where connections to `addr`, which is no wildcard, go. Each once, in ascending order. Empty:
-/// nobody, or nobody that can be seen.
+/// The processes that LISTEN where connections to `addr`, which is no wildcard, go. Each once, in ascending order.
+/// Empty: nobody, or nobody that can be seen.
 ///
 /// # Errors
 /// What reading the system's tables reports (EMFILE, EACCES).

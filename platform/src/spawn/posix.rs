@@ -35,8 +35,8 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
     spawned.map(nix::unistd::Pid::as_raw).map_err(at(SpawnStage::Program))
 }
 
-/// A session (on FreeBSD a group) of its own, an empty mask, default dispositions. On macOS also: every descriptor that no action named is
-/// closed, which covers what a library has opened without close-on-exec.
+/// A session (on FreeBSD a group) of its own, an empty mask, default dispositions. On macOS also: every descriptor that
+/// no action named is closed, which covers what a library has opened without close-on-exec.
 fn attributes() -> nix::Result<PosixSpawnAttr> {
     let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
     if cfg!(target_os = "macos") {

@@ -41,7 +41,8 @@ fn table() -> io::Result<Vec<libc::kinfo_proc>> {
     let mut table: Vec<libc::kinfo_proc> = Vec::with_capacity(wanted / size_of::<libc::kinfo_proc>() + SPARE);
     let room = table.capacity() * size_of::<libc::kinfo_proc>();
     let written = ask(&name, table.as_mut_ptr().cast(), room)?;
-    // SAFETY: the kernel has written so many whole structures of integers and raw pointers, of which any value is valid.
+    // SAFETY: the kernel has written so many whole structures of integers and raw pointers, of which any value is
+    // valid.
     unsafe { table.set_len(written / size_of::<libc::kinfo_proc>()) };
     Ok(table)
 }

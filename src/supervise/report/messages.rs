@@ -14,7 +14,7 @@ use super::status::{Exit, Probe, Status, Sync};
 use super::throttle::FREE_LINES;
 use crate::error::escape;
 use crate::http::SyncAnswer;
-use crate::policy::{AfterExit, Condition, Generation, Health, KillCause, Notice, ROUNDS_MAX};
+use crate::policy::{AfterExit, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
 /// The failed start at which a worker counts as failing, and `restart-failing` is fired.
@@ -387,20 +387,6 @@ pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
 /// A deadline missed, in words.
 pub(crate) fn no_answer(timeout: Duration) -> String {
     format!("no answer within {}", secs(timeout))
-}
-
-/// What comes at the next deadline of a condition, in words.
-pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
-    match condition {
-        Condition::Launching | Condition::Stopped => None,
-        Condition::Leasing => Some("give up waiting for secrets"),
-        Condition::ClearingPort | Condition::AwaitingPort => Some("look at the port again"),
-        Condition::BackingOff => Some("start the worker"),
-        Condition::Starting => Some("ask whether the worker is up"),
-        Condition::Running => Some("check the worker's health or registration"),
-        Condition::Draining => Some("kill the worker"),
-        Condition::Killing => Some("give up on the kernel"),
-    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use platform::{Identity, Pid};
 use serde::Serialize;
 
 use self::happening::{Happening, HookEvent, ProbeEnd};
-use self::messages::{Known, Message, next_step};
-use self::status::{Exit, Status, Transition};
+use self::messages::{Known, Message};
+use self::status::{Exit, Status, Transition, next_step};
 use self::throttle::{Permit, Throttle};
 use super::port::describe;
 use super::worker::Departure;

@@ -9,6 +9,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Condition;
 use crate::state_dir::{StateDir, read_file, replace_file};
 
 /// How many transitions are remembered.
@@ -162,6 +163,20 @@ pub struct Transition {
     pub at_ms: u64,
     /// What was logged.
     pub message: String,
+}
+
+/// What comes at the next deadline of a condition, in words.
+pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
+    match condition {
+        Condition::Launching | Condition::Stopped => None,
+        Condition::Leasing => Some("give up waiting for secrets"),
+        Condition::ClearingPort | Condition::AwaitingPort => Some("look at the port again"),
+        Condition::BackingOff => Some("start the worker"),
+        Condition::Starting => Some("ask whether the worker is up"),
+        Condition::Running => Some("check the worker's health or registration"),
+        Condition::Draining => Some("kill the worker"),
+        Condition::Killing => Some("give up on the kernel"),
+    }
 }
 
 #[cfg(test)]
