@@ -178,3 +178,25 @@ fn reason_of(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_connection_that_has_met_itself_is_refused_and_leaves_the_port_free() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let itself = SockaddrIn::new(127, 0, 0, 1, port);
+        let met = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+        bind(met.as_raw_fd(), &itself).unwrap();
+        connect(met.as_raw_fd(), &itself).unwrap();
+        let stream = TcpStream::from_std(std::net::TcpStream::from(met));
+        assert_eq!(finish_connecting(&stream).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        drop(stream);
+        // In TIME_WAIT its port would be taken for a minute.
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
+    }
+}
