@@ -1,8 +1,11 @@
 # Every check and errand of the project. What takes more than a line or two is in scripts/.
 
 EXAMPLE := examples/inngest-bun
+# Package managers and servers that tests put between the supervisor and a server.
+TOOLS := tests/tools
+VENV := target/tools
 # npm writes this file last, so it is there, and newer than the lock file, once an install is complete.
-INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json
+INSTALLED := $(EXAMPLE)/node_modules/.package-lock.json $(TOOLS)/node_modules/.package-lock.json $(VENV)/complete
 
 # `linux` or something else: the binary for Linux is built on Linux alone.
 SYSTEM := $(shell uname | tr A-Z a-z)
@@ -25,7 +28,7 @@ quick: fmt ## Formatting, clippy, unit tests, policy and some simulation: half a
 	cargo clippy --bins $(QUICK) -- -D warnings
 	SIMULATION_SEEDS=1000 cargo test $(QUICK)
 
-test: $(INSTALLED) ## Run all tests, against bun and the Inngest SDK too (needs npm)
+test: $(INSTALLED) ## Run all tests, against real package managers and the Inngest SDK too (needs npm, Python)
 	cargo build --example worker
 	cargo test --workspace --no-fail-fast --lib --bins --tests
 	cargo test --workspace --no-fail-fast --doc
@@ -87,9 +90,13 @@ setup-cross: ## Install what freebsd, macos and linux need
 
 clean: ## Remove everything that was built or installed here
 	cargo clean
-	rm -rf $(EXAMPLE)/node_modules
+	rm -rf $(EXAMPLE)/node_modules $(TOOLS)/node_modules
 
-$(INSTALLED): $(EXAMPLE)/package-lock.json
-	@command -v npm >/dev/null || { echo "cannot install bun: npm is missing, and the tests need it" >&2; exit 1; }
-	cd $(EXAMPLE) && npm ci
-	cd $(EXAMPLE) && node_modules/.bin/bun --version
+%/node_modules/.package-lock.json: %/package-lock.json
+	@command -v npm >/dev/null || { echo "cannot install: npm is missing, and the tests need it" >&2; exit 1; }
+	cd $* && npm ci
+
+$(VENV)/complete: $(TOOLS)/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --no-deps --requirement $(TOOLS)/requirements.txt
+	touch $@
