@@ -70,5 +70,5 @@ pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
 pub use crate::tree::{
     Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, processes_with, reap_orphans,
-    reap_with_group, session_members, signal, signal_group, variable_of,
+    reap_with_group, session_members, session_of, signal, signal_group, variable_of,
 };

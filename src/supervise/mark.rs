@@ -30,6 +30,12 @@ impl Marker {
     pub(super) fn mark(&self, generation: Generation) -> String {
         format!("{}:{}", self.prefix, generation.number())
     }
+
+    /// Whether a process bears the mark of any worker of this supervisor.
+    pub(super) fn is_borne_by(&self, pid: Pid) -> bool {
+        let value = platform::variable_of(pid, VARIABLE);
+        value.is_some_and(|value| value.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))
+    }
 }
 
 /// What a mark says.

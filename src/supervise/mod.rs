@@ -87,6 +87,9 @@ impl Supervisor {
     /// Ends what nobody else would end. All else goes with the process: taking it down piece by piece takes the time of
     /// a whole exit.
     fn leave(mut self, now: Now) {
+        let mut holders = platform::holders(self.config.address()).unwrap_or_default();
+        holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
+        kill_all(holders);
         if self.reporter.is_status_stale() {
             self.reporter.write_status(&self.machine, now);
         }
@@ -186,8 +189,8 @@ impl Supervisor {
         self.look_after_leftovers(&departure);
     }
 
-    /// Ends what a worker that is gone has left of its session, and tells of what has left the session. In a stop what
-    /// keeps the port is ended too; else the next launch ends it, as it does with strangers.
+    /// Ends what a worker that is gone has left of its session, and tells of what has left the session. Not of what
+    /// keeps the port in a stop, which is ended last of all; else the next launch ends it, as it does with strangers.
     fn look_after_leftovers(&mut self, departure: &Departure) {
         let scope = if departure.generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants };
         Session::of(departure.pid, scope).signal(Signal::Kill);
@@ -195,15 +198,12 @@ impl Supervisor {
         let is_borne = |value: &[u8]| value == mark.as_bytes();
         let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope).unwrap_or_default();
         left.retain(|pid| !platform::is_session_member(*pid, departure.pid));
-        if left.is_empty() {
-            return;
+        if self.config.end_detached {
+            return kill_all(left);
         }
-        if self.end.is_some() {
+        if self.end.is_some() && !left.is_empty() {
             let holders = platform::holders(self.config.address()).unwrap_or_default();
-            let (ended, rest) = left.into_iter().partition(|pid| self.config.end_detached || holders.contains(pid));
-            (left, _) = (rest, kill_all(ended));
-        } else if self.config.end_detached {
-            left = kill_all(left);
+            left.retain(|pid| !holders.contains(pid));
         }
         self.reporter.saw_left_running(left, departure.status == ExitStatus::Code(0));
     }
@@ -305,13 +305,12 @@ impl Supervisor {
     }
 }
 
-/// Kills processes that bear our mark; nobody is left then.
-fn kill_all(pids: Vec<Pid>) -> Vec<Pid> {
+/// Kills processes that bear our mark.
+fn kill_all(pids: Vec<Pid>) {
     for pid in pids {
         // One that has gone needs no signal.
         if let Ok(Some(pinned)) = Pinned::open(pid) {
             let _ = pinned.signal(Signal::Kill);
         }
     }
-    Vec::new()
 }

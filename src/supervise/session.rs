@@ -1,7 +1,8 @@
 //! What belongs to a worker beside its first process: the rest of its session, and whoever of it listens on its port.
 //!
 //! A worker leads a session, and what it starts is in it unless it calls setsid(2). Who did has asked to outlive its
-//! parent and is left alone, but for one thing: nothing of a worker keeps the port. A session's id is nobody else's as
+//! parent and is left alone, but for one thing: nothing of a worker keeps the port, so who listens on it counts, and who
+//! is in that one's session, as under a process manager that puts each of its programs into a session. A session's id is nobody else's as
 //! long as it has members; and each process is looked at again right before a signal.
 
 use std::net::SocketAddr;
@@ -25,6 +26,8 @@ pub(super) struct Session {
 struct Outside {
     address: SocketAddr,
     mark: String,
+    /// The sessions in which somebody was found to listen.
+    sessions: Vec<Pid>,
 }
 
 impl Session {
@@ -33,9 +36,10 @@ impl Session {
         Self { leader, scope, outside: None, rest: Vec::new() }
     }
 
-    /// Processes that bear this mark belong to it also outside, if they listen on this address.
+    /// Processes that bear this mark belong to it also outside, if they or others of their session listen on this
+    /// address.
     pub(super) fn reaches_outside(&mut self, address: SocketAddr, mark: String) {
-        self.outside = Some(Outside { address, mark });
+        self.outside = Some(Outside { address, mark, sessions: Vec::new() });
     }
 
     /// Whether nobody is left. Those known are asked first, and all processes looked at only when none of them is left.
@@ -49,6 +53,11 @@ impl Session {
     /// Those found last.
     pub(super) fn rest(&self) -> &[Pid] {
         &self.rest
+    }
+
+    /// Whether any of it listens there.
+    pub(super) fn listens_on(&self, address: SocketAddr) -> bool {
+        platform::holders(address).unwrap_or_default().into_iter().any(|pid| self.has(pid))
     }
 
     /// Sends a signal to all of it.
@@ -65,11 +74,10 @@ impl Session {
     }
 
     /// A table that can't be read shows nobody: there is nobody to be found then either.
-    fn find(&self) -> Vec<Pid> {
+    fn find(&mut self) -> Vec<Pid> {
         let mut found = platform::session_members(self.leader, self.scope).unwrap_or_default();
-        if let Some(Outside { address, mark }) = &self.outside {
-            let listeners = platform::holders(*address).unwrap_or_default();
-            found.extend(listeners.into_iter().filter(|pid| mark::is_borne_by(*pid, mark)));
+        if let Some(outside) = &mut self.outside {
+            found.extend(outside.find(self.scope));
             found.sort_unstable();
             found.dedup();
         }
@@ -80,6 +88,21 @@ impl Session {
     fn has(&self, pid: Pid) -> bool {
         let is_outside = |outside: &Outside| mark::is_borne_by(pid, &outside.mark);
         platform::is_session_member(pid, self.leader) || self.outside.as_ref().is_some_and(is_outside)
+    }
+}
+
+impl Outside {
+    fn find(&mut self, scope: Scope) -> Vec<Pid> {
+        let mut found = platform::holders(self.address).unwrap_or_default();
+        found.retain(|pid| mark::is_borne_by(*pid, &self.mark));
+        self.sessions.extend(found.iter().filter_map(|pid| platform::session_of(*pid)));
+        self.sessions.sort_unstable();
+        self.sessions.dedup();
+        for leader in &self.sessions {
+            let members = platform::session_members(*leader, scope).unwrap_or_default();
+            found.extend(members.into_iter().chain([*leader]).filter(|pid| mark::is_borne_by(*pid, &self.mark)));
+        }
+        found
     }
 }
 

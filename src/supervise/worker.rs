@@ -32,6 +32,9 @@ const REAP_PAUSES: [Duration; 6] = [
 /// may need. Where pid 1 reaps nobody (some containers), zombies stay, and each such restart takes that long.
 const GROUP_PAUSES: usize = 9;
 
+/// After so many pauses, 88 ms, a server that has been asked to end has closed its port.
+const PASS_ON_PAUSES: usize = REAP_PAUSES.len();
+
 /// A worker that runs, or was last seen running.
 pub(super) struct Worker {
     generation: Generation,
@@ -46,8 +49,9 @@ pub(super) struct Worker {
     is_look_due: bool,
     end: End,
     session: Session,
-    /// Whether its session has to be looked at when it dies by itself: what listens on its port is not in its group.
-    is_wide: bool,
+    /// The port, if others than its first process listen on it: then its session has to be looked at when it dies by
+    /// itself, too.
+    served_at: Option<SocketAddr>,
     /// Whether it was said that others go on where it has finished.
     is_leader_told: bool,
 }
@@ -56,8 +60,10 @@ pub(super) struct Worker {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     NotAsked,
-    /// It may finish: its end is its session's.
-    Asked,
+    /// It may finish: its end is its session's. Those beside its first process may have to be asked yet.
+    Asked(Signal),
+    /// As before, and all of them have been asked.
+    AllAsked,
     Killed,
 }
 
@@ -141,7 +147,7 @@ impl Worker {
             is_look_due: false,
             end: End::NotAsked,
             session: Session::of(pid, scope),
-            is_wide: false,
+            served_at: None,
             is_leader_told: false,
         }
     }
@@ -189,9 +195,9 @@ impl Worker {
         self.retry.map(|retry| retry.at)
     }
 
-    /// Whoever listens on the port for this worker was found to be these processes, some of them not in its group.
+    /// Whoever listens on the port for this worker was found to be these processes, beside its first.
     pub(super) fn listens_through(&mut self, pids: &[Pid], address: SocketAddr, mark: String) {
-        self.is_wide = true;
+        self.served_at = Some(address);
         if pids.iter().any(|pid| !platform::is_session_member(*pid, self.pid)) {
             self.session.reaches_outside(address, mark);
         }
@@ -206,7 +212,8 @@ impl Worker {
     /// gone when its session is. Once it has returned `Gone`, the worker is to be dropped.
     pub(super) fn look(&mut self, now: Instant) -> Option<Found> {
         if self.is_leader_gone() && !self.is_session_over(now) {
-            let is_news = self.end == End::Asked && !std::mem::replace(&mut self.is_leader_told, true);
+            self.pass_on();
+            let is_news = self.was_asked() && !std::mem::replace(&mut self.is_leader_told, true);
             return is_news.then_some(Found::LeaderGone);
         }
         let reaped = match &self.origin {
@@ -233,6 +240,25 @@ impl Worker {
         }
     }
 
+    fn was_asked(&self) -> bool {
+        matches!(self.end, End::Asked(_) | End::AllAsked)
+    }
+
+    /// Asks the others of its session to finish: a shell or a package manager that dies of its signal has often told
+    /// nobody. Not if the server beside it has closed its port: it was told, and a second signal ends some at once.
+    fn pass_on(&mut self) {
+        let End::Asked(signal) = self.end else { return };
+        let has_waited = self.retry.is_some_and(|retry| retry.attempt >= PASS_ON_PAUSES);
+        if self.served_at.is_some() && !has_waited {
+            return;
+        }
+        self.end = End::AllAsked;
+        if self.served_at.is_none_or(|address| self.session.listens_on(address)) {
+            self.session.signal(signal);
+            self.session.signal(Signal::Cont);
+        }
+    }
+
     /// Whether its first process has ended, and still holds its pid where it is our child.
     fn is_leader_gone(&self) -> bool {
         match &self.origin {
@@ -246,9 +272,9 @@ impl Worker {
     /// itself are killed, and get as long as its group does.
     fn is_session_over(&mut self, now: Instant) -> bool {
         match self.end {
-            End::NotAsked if !self.is_wide => return true,
+            End::NotAsked if self.served_at.is_none() => return true,
             End::NotAsked | End::Killed => self.session.signal(Signal::Kill),
-            End::Asked => {}
+            End::Asked(_) | End::AllAsked => {}
         }
         if self.session.is_empty() {
             return true;
@@ -290,12 +316,12 @@ impl Worker {
     /// Asks the worker to finish: the signal, and SIGCONT, without which a stopped worker would never see it. An error
     /// means that the signal may not be sent; a worker that is gone is none.
     pub(super) fn drain(&mut self, signal: StopSignal, whole_session: bool) -> io::Result<()> {
-        self.end = End::Asked;
         let signal = match signal {
             StopSignal::Term => Signal::Term,
             StopSignal::Int => Signal::Int,
             StopSignal::Hup => Signal::Hup,
         };
+        self.end = if whole_session { End::AllAsked } else { End::Asked(signal) };
         for signal in [signal, Signal::Cont] {
             if whole_session {
                 self.session.signal(signal);

@@ -167,6 +167,14 @@ pub fn is_session_member(pid: Pid, leader: Pid) -> bool {
     is_member(pid, leader) && !sys::has_ended(pid)
 }
 
+/// The session of a process, by its leader's pid, who may be gone; None when there is no such process, and for the
+/// kernel's own.
+#[must_use]
+pub fn session_of(pid: Pid) -> Option<Pid> {
+    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid.as_raw()))).ok()?;
+    Pid::new(session.as_raw())
+}
+
 /// The living processes whose environment has the variable `name`, with a value that `is_wanted`. Those that can't be
 /// looked at (another user's, or restricted ones on macOS) have none.
 ///
@@ -196,10 +204,5 @@ fn candidates(scope: Scope) -> io::Result<Vec<Pid>> {
 
 /// FreeBSD's posix_spawn makes no session, so there the group has to do.
 fn is_member(pid: Pid, leader: Pid) -> bool {
-    session_of(pid) == Some(leader.as_raw()) || group_of(pid) == Some(leader.as_raw())
-}
-
-/// The session of a process; None when there is no such process.
-fn session_of(pid: Pid) -> Option<i32> {
-    nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid.as_raw()))).ok().map(nix::unistd::Pid::as_raw)
+    session_of(pid) == Some(leader) || group_of(pid) == Some(leader.as_raw())
 }

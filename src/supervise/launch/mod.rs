@@ -108,6 +108,11 @@ impl Launcher {
         self.marker.mark(generation)
     }
 
+    /// Whether a process descends from any of the workers.
+    pub(crate) fn is_of_any_worker(&self, pid: Pid) -> bool {
+        self.marker.is_borne_by(pid)
+    }
+
     /// The socket for the look at the port, if one was made.
     pub(crate) fn take_trial(&mut self) -> Option<PortTrial> {
         self.ahead.as_mut()?.trial.take()
