@@ -20,9 +20,10 @@ fn setsid_of_a_shell_that_waits() {
 
 #[test]
 fn daemon_that_puts_itself_into_the_background_is_told_and_holds_no_port_after_a_stop() {
-    let scene = scene(&["gunicorn"]);
-    let bind = format!("127.0.0.1:{}", scene.port().number());
-    let scene = scene.command(&["gunicorn", "--daemon", "--bind", &bind, "wsgi:app"]);
+    // It has left the session before its parent ends, and listens after that.
+    let daemon = "setsid sh -c 'touch left; while kill -0 $0; do sleep 0.1; done; exec node server.js' $$ & \
+                  until [ -e left ]; do sleep 0.1; done";
+    let scene = scene(&["sh", "-c", daemon]);
     // It stays in a pause, with no worker, while the daemon listens.
     let scene = scene.set("restart_backoff_min_secs", 60).set("restart_backoff_max_secs", 60);
     let supervisor = scene.start();
