@@ -253,86 +253,123 @@ fn read_holder(file: File) -> Option<Holder> {
     }
 }
 
-/// How long a worker record is, in bytes, so that the next one fits into its place. No identity comes near it: the
-/// longest start time has 57 bytes (Linux).
-const RECORD_BYTES: usize = 128;
+/// How long a worker record is, in bytes, so that the next one fits into its place. The longest is a mark of some 140
+/// bytes.
+const RECORD_BYTES: usize = 256;
+
+/// What the record of the worker says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// No worker lives.
+    Nobody,
+    /// A worker is being spawned, or has just been: it bears this mark in its environment.
+    Launching(String),
+    /// This worker lives.
+    Worker(Identity),
+    /// Nothing that makes sense: any worker may live.
+    Unclear,
+}
 
 /// The live worker on disk, so that a supervisor that was killed leaves no orphan that nobody knows.
 ///
-/// The first record replaces whatever an earlier supervisor left. Later ones are written over it in one call of fixed
-/// length, which takes a microsecond, needs no descriptor and on most file systems no room, and is not cut short by
-/// SIGKILL. A reader that met it half written would find nobody's identity.
+/// It is written before each spawn and after it, over the last one in one call of fixed length, which takes a
+/// microsecond, needs no descriptor and on most file systems no room, and is not cut short by SIGKILL. So only the very
+/// first launch of a state directory needs room for it.
 #[derive(Debug)]
 pub struct WorkerRecord {
     path: PathBuf,
     file: Option<File>,
-    /// Whom the record on disk names, as far as it was read or written.
-    pid: Option<Pid>,
+    /// As far as it was read or written.
+    on_disk: Record,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Recorded {
-    pid: i32,
-    started: String,
+#[serde(untagged)]
+enum Line {
+    Launching { launching: String },
+    Worker { pid: i32, started: String },
 }
 
 impl WorkerRecord {
-    /// Touches nothing yet. `pid`: the worker that the record names already.
-    pub fn new(dir: &StateDir, pid: Option<Pid>) -> WorkerRecord {
-        WorkerRecord { path: dir.worker_path(), file: None, pid }
+    /// Touches nothing yet. `on_disk`: what was read.
+    pub fn new(dir: &StateDir, on_disk: Record) -> WorkerRecord {
+        WorkerRecord { path: dir.worker_path(), file: None, on_disk }
     }
 
-    /// Whom the record names.
-    pub fn pid(&self) -> Option<Pid> {
-        self.pid
+    /// Whether the record names this worker, or nobody where that is None.
+    pub fn names(&self, worker: Option<Pid>) -> bool {
+        match &self.on_disk {
+            Record::Nobody => worker.is_none(),
+            Record::Worker(identity) => worker == Some(identity.pid),
+            Record::Launching(_) | Record::Unclear => false,
+        }
     }
 
-    /// Records the live worker, in place of the last one.
+    /// Records that a worker with this mark is about to be spawned.
     ///
     /// # Errors
-    /// What open, write or rename report: the old record is then as it was.
+    /// What open, write or rename report: the worker is not to be spawned then.
+    pub fn launching(&mut self, mark: String) -> io::Result<()> {
+        self.put(Some(&Line::Launching { launching: mark.clone() }))?;
+        self.on_disk = Record::Launching(mark);
+        Ok(())
+    }
+
+    /// Records the live worker.
+    ///
+    /// # Errors
+    /// What open, write or rename report.
     pub fn write(&mut self, worker: &Identity) -> io::Result<()> {
-        let recorded = Recorded { pid: worker.pid.as_raw(), started: worker.started.as_str().to_owned() };
-        self.put(&serde_json::to_string(&recorded)?)?;
-        self.pid = Some(worker.pid);
+        self.put(Some(&Line::Worker { pid: worker.pid.as_raw(), started: worker.started.as_str().to_owned() }))?;
+        self.on_disk = Record::Worker(worker.clone());
         Ok(())
     }
 
     /// Records that no worker lives.
     ///
     /// # Errors
-    /// What write or unlink report; a missing record is no error.
+    /// What open, write or rename report.
     pub fn clear(&mut self) -> io::Result<()> {
-        if self.file.is_some() {
-            self.put("null")?;
-        } else if let Err(error) = fs::remove_file(&self.path)
-            && !is_missing(&error)
-        {
-            return Err(error);
-        }
-        self.pid = None;
+        self.put(None)?;
+        self.on_disk = Record::Nobody;
         Ok(())
     }
 
-    fn put(&mut self, text: &str) -> io::Result<()> {
-        let content = format!("{text:<width$}\n", width = RECORD_BYTES - 1);
+    fn put(&mut self, line: Option<&Line>) -> io::Result<()> {
+        let content = format!("{:<width$}\n", serde_json::to_string(&line)?, width = RECORD_BYTES - 1);
         // One that somebody has removed would be written where nobody finds it.
-        let file = self.file.take().filter(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
-        let file = match file {
-            Some(file) => file.write_all_at(content.as_bytes(), 0).map(|()| file)?,
+        let held = self.file.take().filter(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
+        let written_over = held.or_else(|| open_record(&self.path)).and_then(|file| {
+            let written = file.write_all_at(content.as_bytes(), 0);
+            written.is_ok().then_some(file)
+        });
+        self.file = Some(match written_over {
+            Some(file) => file,
             None => replace_file(&self.path, content.as_bytes())?,
-        };
-        self.file = Some(file);
+        });
         Ok(())
     }
 
-    /// The recorded worker. None where there is no record, or none that makes sense; a pid of 1 and below makes none.
+    /// What the record says; a pid of 1 and below makes no sense.
     ///
     /// # Errors
-    /// What open or read report; InvalidData for a file longer than [`FILE_BYTES_MAX`].
-    pub fn read(dir: &StateDir) -> io::Result<Option<Identity>> {
-        let Some(bytes) = read_file(&dir.worker_path())? else { return Ok(None) };
-        let recorded: Option<Recorded> = serde_json::from_slice(&bytes).ok();
-        Ok(recorded.and_then(|it| Some(Identity { pid: Pid::new(it.pid)?, started: it.started.into() })))
+    /// What open or read report, but for a missing file; InvalidData for a file longer than [`FILE_BYTES_MAX`].
+    pub fn read(dir: &StateDir) -> io::Result<Record> {
+        let Some(bytes) = read_file(&dir.worker_path())? else { return Ok(Record::Nobody) };
+        Ok(match serde_json::from_slice(&bytes) {
+            Ok(None) => Record::Nobody,
+            Ok(Some(Line::Launching { launching })) => Record::Launching(launching),
+            Ok(Some(Line::Worker { pid, started })) => {
+                Pid::new(pid).map_or(Record::Unclear, |pid| Record::Worker(Identity { pid, started: started.into() }))
+            }
+            Err(_) => Record::Unclear,
+        })
     }
+}
+
+/// An earlier supervisor's record, if the next can be written over it.
+fn open_record(path: &Path) -> Option<File> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let fits = metadata.is_file() && metadata.len() <= RECORD_BYTES as u64;
+    fits.then(|| OpenOptions::new().write(true).open(path).ok()).flatten()
 }

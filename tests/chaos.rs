@@ -137,16 +137,6 @@ impl Chaos<'_> {
 
     fn kill_supervisor(&mut self) {
         self.supervisor.kill();
-        // A worker from the half millisecond of its spawn is on no record, and may be too young to hold the port. Until
-        // there is none: it may be about to start a descendant.
-        let record = std::fs::read(self.scene.file("state/worker/worker.json")).unwrap_or_default();
-        let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
-        let is_unrecorded = |pid: &i32| group_of(*pid).is_some_and(|group| record["pid"] != group);
-        wait_until("the end of unrecorded workers", LIMIT, || {
-            let unrecorded: Vec<i32> = self.scene.living().into_iter().filter(is_unrecorded).collect();
-            unrecorded.iter().for_each(|pid| self.end(*pid));
-            unrecorded.is_empty()
-        });
         self.abandoned = self.scene.report().workers();
         self.supervisor = self.scene.start();
     }

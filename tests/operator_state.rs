@@ -9,7 +9,7 @@ use std::path::Path;
 use operator_support::{Dir, names};
 use platform::Pid;
 use worker_supervisor::error::ExitCode;
-use worker_supervisor::state_dir::{FILE_BYTES_MAX, Held, Lock, StateDir, WorkerRecord};
+use worker_supervisor::state_dir::{FILE_BYTES_MAX, Held, Lock, Record, StateDir, WorkerRecord};
 use worker_supervisor::supervise::report::status::{Status, Transition};
 
 fn open(dir: &Dir) -> StateDir {
@@ -104,14 +104,17 @@ fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
 fn a_worker_record_says_who_the_worker_is() {
     let dir = Dir::new();
     let state = open(&dir);
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
-    let mut record = WorkerRecord::new(&state, None);
-    record.clear().expect("nothing to clear is no error");
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Nobody);
+    let mut record = WorkerRecord::new(&state, Record::Nobody);
+    record.launching("demo:7:x:1".to_owned()).expect("written");
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Launching("demo:7:x:1".to_owned()));
+    assert!(!record.names(None));
     record.write(&own_identity()).expect("written");
     assert_eq!(mode(&state.worker_path()), 0o600);
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), Some(own_identity()));
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Worker(own_identity()));
     record.clear().expect("cleared");
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), None);
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Nobody);
+    assert!(record.names(None));
     assert_eq!(names(state.path()), ["worker.json"]);
 }
 
@@ -119,31 +122,34 @@ fn a_worker_record_says_who_the_worker_is() {
 fn a_worker_record_is_written_over_the_last_one_and_anew_where_that_is_gone() {
     let dir = Dir::new();
     let state = open(&dir);
-    let mut record = WorkerRecord::new(&state, None);
+    let mut record = WorkerRecord::new(&state, Record::Nobody);
     record.write(&own_identity()).expect("written");
     let inode = || fs::metadata(state.worker_path()).expect("a record").ino();
     let first = inode();
     for started in ["a start time that is longer than any other", "1"] {
         let worker = platform::Identity { started: started.to_owned().into(), ..own_identity() };
         record.write(&worker).expect("written");
-        assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Some(worker), first));
+        assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Record::Worker(worker), first));
     }
+    let mut next = WorkerRecord::new(&state, Record::Nobody);
+    next.clear().expect("written");
+    assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Record::Nobody, first));
     fs::remove_file(state.worker_path()).expect("removed");
     record.write(&own_identity()).expect("written");
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), Some(own_identity()));
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Worker(own_identity()));
 }
 
 #[test]
-fn a_worker_record_that_makes_no_sense_is_none() {
+fn a_worker_record_that_makes_no_sense_is_not_one_of_nobody() {
     let dir = Dir::new();
     let state = open(&dir);
     for text in ["", "{", "[]", "{\"pid\":7}", "{\"pid\":99999999999,\"started\":\"x\"}"] {
         fs::write(state.worker_path(), text).expect("written");
-        assert_eq!(WorkerRecord::read(&state).expect("no error"), None, "{text}");
+        assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Unclear, "{text}");
     }
     for pid in [1, 0, -1] {
         fs::write(state.worker_path(), format!("{{\"pid\":{pid},\"started\":\"x\"}}")).expect("written");
-        assert_eq!(WorkerRecord::read(&state).expect("no error"), None, "{pid}");
+        assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Unclear, "{pid}");
     }
 }
 

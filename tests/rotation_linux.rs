@@ -84,18 +84,17 @@ fn state_on_a_full_disk_is_missed_and_written_once_there_is_room() {
     let scene = scene.set("state_dir", state);
     let fill = "{ head -c 200000 /dev/zero >disk/filler 2>/dev/null || true; }";
     let supervisor = start_on_small_disk(&scene, fill);
-    let worker = supervisor.wait_ready();
     let warning = supervisor.wait_for_log("cannot write status file in ");
     assert!(warning.contains("No space left on device") && warning.contains("; the old one stays"), "{warning}");
-    supervisor.wait_for_log("cannot record the worker: ");
+    supervisor.wait_for_log("cannot start the worker: cannot record the worker: ");
     let status = || fs::read_to_string(on_disk(&supervisor, &scene, "state/worker/status.json")).ok();
     assert_eq!(status(), None);
     fs::remove_file(on_disk(&supervisor, &scene, "filler")).expect("a file");
-    let text = wait_for("a status file", LIMIT, || scene.story(), status);
-    assert!(text.contains(&format!("\"pid\":{worker},")), "{text}");
+    let worker = supervisor.wait_ready();
+    let is_told = |text: &String| text.contains(&format!("\"pid\":{worker},"));
+    wait_for("a status file", LIMIT, || scene.story(), || status().filter(is_told));
     let record = || fs::read_to_string(on_disk(&supervisor, &scene, "state/worker/worker.json")).ok();
-    let text = wait_for("a record of the worker", LIMIT, || scene.story(), record);
-    assert!(text.contains(&format!("\"pid\":{worker},")), "{text}");
+    wait_for("a record of the worker", LIMIT, || scene.story(), || record().filter(is_told));
     assert_eq!(supervisor.stop(), 0);
     assert!(supervisor.wait_for_log(ENDED).contains("exit code 0"));
 }

@@ -6,6 +6,7 @@
 //! waits but the poll. After the start only the policy's `Quit` or a failed poll ends it; all else becomes an event or
 //! a line in the log.
 
+mod adopt;
 mod client;
 mod helpers;
 pub mod launch;
@@ -286,7 +287,7 @@ impl Supervisor {
     /// Keeps on record who is to be ended by the next supervisor, should this one be killed.
     fn write_record(&mut self) {
         let pid = self.worker.as_ref().map(Worker::pid);
-        if self.record.pid() == pid {
+        if self.record.names(pid) {
             return;
         }
         let written = match pid {
@@ -299,14 +300,13 @@ impl Supervisor {
         };
         // Tried again in the next turn: descriptors and disks come back.
         if let Err(error) = written {
-            let text = format!("cannot record the worker: {error}; if this supervisor is killed, it can be an orphan");
-            self.reporter.warn("record", text);
+            self.reporter.warn("record", format!("cannot record the worker: {error}; trying again"));
         }
     }
 }
 
 /// Kills processes that bear our mark.
-fn kill_all(pids: Vec<Pid>) {
+fn kill_all(pids: impl IntoIterator<Item = Pid>) {
     for pid in pids {
         // One that has gone needs no signal.
         if let Ok(Some(pinned)) = Pinned::open(pid) {

@@ -61,6 +61,10 @@ impl Supervisor {
             Provision::Failed(reason) => return self.launch_failed(generation, reason),
             Provision::Pending => return Event::LeaseStarted(generation),
         };
+        // From here on there is no moment at which a supervisor that is killed leaves a worker that the next can't find.
+        if let Err(error) = self.record.launching(self.launcher.mark(generation)) {
+            return self.launch_failed(generation, format!("cannot record the worker: {error}"));
+        }
         self.logs.worker_starts();
         match self.launcher.spawn(&self.config, generation, secrets, now.wall_ms) {
             Ok(spawned) => self.spawned(generation, spawned, now),
@@ -72,8 +76,7 @@ impl Supervisor {
         let (worker, error) = Worker::spawned(self.poll.registry(), generation, spawned.pid, now.instant);
         self.reporter.saw_worker(generation, worker.pid(), now);
         self.worker = Some(worker);
-        // Before anything else: until then, a supervisor that is killed leaves a worker that is known by its port only.
-        // The worker needs the time to be executed anyway.
+        // Who it is, in place of its mark. The worker needs the time to be executed anyway.
         self.write_record();
         for text in spawned.warnings {
             self.reporter.warn("launch", text);

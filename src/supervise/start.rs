@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 use mio::{Events, Poll};
 
-use super::Supervisor;
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
 use super::launch::Launcher;
@@ -18,7 +17,7 @@ use super::perform::clients;
 use super::port::PortWatch;
 use super::report::Reporter;
 use super::sources::SignalReader;
-use super::worker::Worker;
+use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::policy::{KILL_TIME, Machine};
@@ -52,7 +51,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
-    let code = supervisor(config, poll, signals, launcher, &state_dir).supervise();
+    let code = supervisor(config, poll, signals, launcher, &state_dir)?.supervise();
     drop(lock);
     code
 }
@@ -104,9 +103,11 @@ fn supervisor(
     signals: SignalReader,
     launcher: Launcher,
     state_dir: &StateDir,
-) -> Supervisor {
+) -> Result<Supervisor, Error> {
     let now = Now::read();
-    let adopted = adopt(state_dir, &poll, now.instant);
+    let record = adopt::read(state_dir);
+    let adopted = adopt::find(&record, &config.name, poll.registry(), now.instant)
+        .map_err(|error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error))?;
     let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
@@ -125,7 +126,7 @@ fn supervisor(
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
-        record: WorkerRecord::new(state_dir, adopted.as_ref().map(Worker::pid)),
+        record: WorkerRecord::new(state_dir, record),
         poll,
         signals,
         machine,
@@ -139,17 +140,5 @@ fn supervisor(
         config,
     };
     supervisor.carry_out(now, orders);
-    supervisor
-}
-
-/// The recorded worker of an earlier supervisor, if it still runs. A record that names anybody else harms nobody.
-fn adopt(state_dir: &StateDir, poll: &Poll, now: Instant) -> Option<Worker> {
-    let adopted = WorkerRecord::read(state_dir).and_then(|recorded| match recorded {
-        Some(recorded) => Worker::adopted(poll.registry(), &recorded, now),
-        None => Ok(None),
-    });
-    adopted.unwrap_or_else(|error| {
-        warn!("cannot look at the recorded worker: {error}; leaving it alone");
-        None
-    })
+    Ok(supervisor)
 }

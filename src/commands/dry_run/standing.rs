@@ -11,7 +11,7 @@ use super::files::creatable;
 use super::report::Finding;
 use crate::config::Config;
 use crate::policy::KILL_TIME;
-use crate::state_dir::{Held, Lock, StateDir, WorkerRecord};
+use crate::state_dir::{Held, Lock, Record, StateDir, WorkerRecord};
 use crate::time::secs;
 
 /// What was found in the state directory.
@@ -102,7 +102,7 @@ impl Standing {
 }
 
 fn living_worker(dir: &StateDir) -> Option<Pid> {
-    let recorded = WorkerRecord::read(dir).ok().flatten()?;
+    let Ok(Record::Worker(recorded)) = WorkerRecord::read(dir) else { return None };
     let found = platform::identify(recorded.pid).ok().flatten()?;
     (found == recorded).then_some(found.pid)
 }

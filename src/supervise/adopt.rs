@@ -1,0 +1,88 @@
+//! Whom an earlier supervisor has left, to be ended before anything is launched.
+//!
+//! A recorded worker is known by its identity, one that was being spawned by its mark, and where the record makes no
+//! sense, any that was marked for this configuration by a supervisor that is gone. Where the record says that nobody
+//! lives, nobody is looked for. Who can't be looked for may live: nothing is launched beside it.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::warn;
+use mio::Registry;
+use platform::{Pid, Scope};
+
+use super::kill_all;
+use super::mark::{Mark, VARIABLE};
+use super::worker::Worker;
+use crate::state_dir::{Record, StateDir, WorkerRecord};
+
+/// How often a worker that was being spawned is looked for.
+const LOOKS_MAX: u32 = 6;
+
+/// Between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The record; one that can't be read makes no sense.
+pub(super) fn read(state_dir: &StateDir) -> Record {
+    WorkerRecord::read(state_dir).unwrap_or_else(|error| {
+        warn!("cannot read the record of the worker: {error}; looking for it by its mark");
+        Record::Unclear
+    })
+}
+
+/// The worker of an earlier supervisor, if one still runs; others of its processes are killed if it does not.
+///
+/// # Errors
+/// The processes can't be looked at.
+pub(super) fn find(record: &Record, name: &str, registry: &Registry, now: Instant) -> io::Result<Option<Worker>> {
+    let is_left = |value: &[u8]| {
+        let mark = Mark::parse(value);
+        mark.is_some_and(|mark| mark.name == name && !mark.is_of_another_living_supervisor())
+    };
+    let left = match record {
+        Record::Nobody => return Ok(None),
+        Record::Worker(identity) => {
+            let adopted = Worker::adopted(registry, identity, now)?;
+            if adopted.is_none() {
+                kill_all(marked(is_left)?.into_iter().filter(|pid| platform::is_session_member(*pid, identity.pid)));
+            }
+            return Ok(adopted);
+        }
+        Record::Launching(mark) => look(|value| value == mark.as_bytes())?,
+        Record::Unclear => look(is_left)?,
+    };
+    adopt_leader(left, registry, now)
+}
+
+/// Of these processes the one that leads a session; the others that are not in it are killed.
+fn adopt_leader(mut left: Vec<Pid>, registry: &Registry, now: Instant) -> io::Result<Option<Worker>> {
+    let mut adopted = None;
+    if let Some(leader) = left.iter().copied().find(|pid| platform::is_session_member(*pid, *pid))
+        && let Some(identity) = platform::identify(leader)?
+    {
+        adopted = Worker::adopted(registry, &identity, now)?;
+        left.retain(|pid| *pid != leader && !platform::is_session_member(*pid, leader));
+    }
+    kill_all(left);
+    Ok(adopted)
+}
+
+/// Looks until there is somebody, for a quarter of a second. The lock is held by a new process too until it executes
+/// its program, but its mark can be seen only a moment after that.
+fn look(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
+    let mut found = marked(&is_left)?;
+    for _ in 1..LOOKS_MAX {
+        if found.is_empty() {
+            thread::park_timeout(LOOK_PAUSE);
+            found = marked(&is_left)?;
+        }
+    }
+    Ok(found)
+}
+
+fn marked(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
+    let mut found = platform::processes_with(VARIABLE, is_left, Scope::Everybody)?;
+    found.retain(|pid| !platform::is_self_or_ancestor(*pid));
+    Ok(found)
+}
