@@ -161,7 +161,7 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// The right to supervise one config. Lasts until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _locked: File,
+    file: File,
 }
 
 /// Who holds a lock.
@@ -188,24 +188,31 @@ impl Lock {
     /// Takes the lock, or tells the holder's pid, if it can be known. Never waits.
     ///
     /// The file (mode 0600) is created where it is missing and never removed: whoever removed it would let two
-    /// supervisors hold two different files. Into it goes the holder: our pid and start time, if the disk has room for
-    /// them; else an unknown one holds it.
+    /// supervisors hold two different files. It names the last holder until [`Lock::announce`].
     ///
     /// # Errors
     /// What open or flock report.
     pub fn try_acquire(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).to_owned();
-        let mut file = options.open(dir.lock_path())?;
+        let file = options.open(dir.lock_path())?;
         match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(file).map(|holder| holder.pid))),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => Ok(Ok(Lock { file })),
+            Err(TryLockError::WouldBlock) => Ok(Err(read_holder(&file).map(|holder| holder.pid))),
+            Err(TryLockError::Error(error)) => Err(error),
         }
-        // Readers take the first line only, and one that comes too early finds the last holder, whose start time is no
-        // living process's. A full disk takes nothing away: the lock is ours, only nameless.
+    }
+
+    /// Pid and start time of the holder before us; None where there was none, or that can't be read.
+    pub fn last_holder(&self) -> Option<(u32, String)> {
+        parse_holder(&self.file)
+    }
+
+    /// Writes into the file who holds it: our pid and start time, if the disk has room for them; else an unknown one
+    /// holds it. Readers take the first line only, and one that comes too early finds the last holder, whose start time
+    /// is no living process's.
+    pub fn announce(&self) {
         let line = holder_line();
-        drop(file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)));
-        Ok(Ok(Lock { _locked: file }))
+        drop(self.file.write_all_at(line.as_bytes(), 0).and_then(|()| self.file.set_len(line.len() as u64)));
     }
 
     /// Whether the lock is held, and by whom; takes and changes nothing.
@@ -223,7 +230,7 @@ impl Lock {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(Held::Free),
-            Err(TryLockError::WouldBlock) => Ok(read_holder(file).map_or(Held::Unknown, Held::By)),
+            Err(TryLockError::WouldBlock) => Ok(read_holder(&file).map_or(Held::Unknown, Held::By)),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
@@ -237,20 +244,26 @@ fn holder_line() -> String {
 }
 
 /// Who a locked file says its holder is; None for no text or a process that is gone.
-fn read_holder(file: File) -> Option<Holder> {
-    let mut text = String::new();
-    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
-    let (line, _) = text.split_once('\n')?;
-    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
-    let pid: u32 = pid.parse().ok().filter(|&pid| pid > 0)?;
+fn read_holder(file: &File) -> Option<Holder> {
+    let (pid, started) = parse_holder(file)?;
     if started.is_empty() {
         return Some(Holder { pid, identity: None });
     }
-    let written = Identity { pid: Pid::new(pid.try_into().ok()?)?, started: StartTime::from(started.to_owned()) };
+    let written = Identity { pid: Pid::new(pid.try_into().ok()?)?, started: StartTime::from(started) };
     match platform::identify(written.pid) {
         Ok(found) => (found.as_ref() == Some(&written)).then_some(Holder { pid, identity: Some(written) }),
         Err(_) => Some(Holder { pid, identity: None }),
     }
+}
+
+/// Pid and start time in a file's first line; an empty one where the system would not tell it.
+fn parse_holder(file: &File) -> Option<(u32, String)> {
+    let mut text = String::new();
+    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let (line, _) = text.split_once('\n')?;
+    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
+    let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
+    Some((pid, started.to_owned()))
 }
 
 /// How long a worker record is, in bytes, so that the next one fits into its place. The longest is a mark of some 140

@@ -1,5 +1,5 @@
 //! Killed after each of its system calls, the supervisor leaves no worker that the next one does not find: whatever it
-//! was about, and whether or not the worker listens. strace kills it as it enters a call, which is after the one before.
+//! was about, and whether or not the worker listens. strace kills it at the entry of a call, after the one before.
 //!
 //! Every seventh of these moments is tried; all of them with EVERY_CALL=1, which takes minutes.
 #![cfg(target_os = "linux")]

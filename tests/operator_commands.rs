@@ -25,7 +25,9 @@ fn state_dir(config: &Config) -> StateDir {
 }
 
 fn lock(config: &Config) -> Lock {
-    Lock::try_acquire(&state_dir(config)).expect("no error").expect("the lock is free")
+    let lock = Lock::try_acquire(&state_dir(config)).expect("no error").expect("the lock is free");
+    lock.announce();
+    lock
 }
 
 /// What a supervisor in this process would have written just now.

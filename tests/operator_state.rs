@@ -67,6 +67,7 @@ fn a_lock_is_held_once_and_names_its_holder() {
     let state = open(&dir);
     assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
     let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    lock.announce();
     assert_eq!(mode(&state.lock_path()), 0o600);
     assert_eq!(Lock::try_acquire(&state).expect("no error").err(), Some(Some(std::process::id())));
     let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
@@ -81,7 +82,8 @@ fn a_lock_is_held_once_and_names_its_holder() {
 fn what_a_dead_holder_left_names_nobody() {
     let dir = Dir::new();
     let state = open(&dir);
-    let _lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    lock.announce();
     let own = std::process::id();
     for left in ["", "12", "x y\n", "0\n", "-1 x\n", "1 x\n", "2147483647 x\n", "4294967296\n", &format!("{own} x\n")] {
         fs::write(state.lock_path(), left).expect("written");
@@ -95,7 +97,8 @@ fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
     let dir = Dir::new();
     let state = open(&dir);
     fs::write(state.lock_path(), "4194304 ".to_owned() + &"x".repeat(200) + "\n").expect("written");
-    let _lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    lock.announce();
     let text = fs::read_to_string(state.lock_path()).expect("read");
     assert_eq!(text, format!("{} {}\n", std::process::id(), own_identity().started));
 }

@@ -207,6 +207,38 @@ fn record_that_makes_no_sense_harms_nobody() {
 }
 
 #[test]
+fn record_that_was_damaged_hides_no_worker() {
+    for record in ["", "garbage", "{\"pid\":4194", "{\"launching\":\"wor"] {
+        // It holds no port by which it could be known.
+        let scene = Scene::new().worker(&["--life", "--no-listen", "--fork-child", "--life"]);
+        let first = scene.start();
+        let orphan = first.worker_pid();
+        let descendant = scene.wait_for_events("descendant", 1)[0].pid();
+        wait_until_recorded(&scene, orphan);
+        first.kill();
+        put_record(&scene, record);
+        let second = scene.start();
+        assert!(second.wait_for_log(ADOPTED).contains(&format!("pid={orphan}")));
+        second.wait_ready();
+        assert!(!process_alive(orphan) && !process_alive(descendant), "{}", scene.story());
+        assert_eq!(second.stop(), 0);
+    }
+}
+
+#[test]
+fn what_a_recorded_worker_has_left_goes_before_the_next_one_starts() {
+    let scene = Scene::new().worker(&["--life", "--fork-child", "--life"]);
+    let orphan = orphan_of(&scene);
+    let descendant = scene.wait_for_events("descendant", 1)[0].pid();
+    send_signal(orphan, Signal::SIGKILL);
+    wait_until("the end of the orphan", LIMIT, || !process_alive(orphan));
+    let second = scene.start();
+    second.wait_ready();
+    wait_until("the end of the orphan's descendant", LIMIT, || !process_alive(descendant));
+    assert_eq!(second.lines_with(ADOPTED), Vec::<String>::new());
+}
+
+#[test]
 fn stranger_under_a_recorded_pid_is_left_alone() {
     let (scene, port) = (Scene::new(), free_port());
     let stranger = Fixture::listening(&port, &[]);

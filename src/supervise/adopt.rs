@@ -1,7 +1,7 @@
 //! Whom an earlier supervisor has left, to be ended before anything is launched.
 //!
 //! A recorded worker is known by its identity, one that was being spawned by its mark, and where the record makes no
-//! sense, any that was marked for this configuration by a supervisor that is gone. Where the record says that nobody
+//! sense, any that bears a mark of the last supervisor, which the lock file names. Where the record says that nobody
 //! lives, nobody is looked for. Who can't be looked for may live: nothing is launched beside it.
 
 use std::io;
@@ -15,7 +15,7 @@ use platform::{Pid, Scope};
 use super::kill_all;
 use super::mark::{Mark, VARIABLE};
 use super::worker::Worker;
-use crate::state_dir::{Record, StateDir, WorkerRecord};
+use crate::state_dir::{Lock, Record, StateDir, WorkerRecord};
 
 /// How often a worker that was being spawned is looked for.
 const LOOKS_MAX: u32 = 6;
@@ -35,22 +35,30 @@ pub(super) fn read(state_dir: &StateDir) -> Record {
 ///
 /// # Errors
 /// The processes can't be looked at.
-pub(super) fn find(record: &Record, name: &str, registry: &Registry, now: Instant) -> io::Result<Option<Worker>> {
-    let is_left = |value: &[u8]| {
-        let mark = Mark::parse(value);
-        mark.is_some_and(|mark| mark.name == name && !mark.is_of_another_living_supervisor())
-    };
+pub(super) fn find(
+    record: &Record,
+    name: &str,
+    lock: &Lock,
+    registry: &Registry,
+    now: Instant,
+) -> io::Result<Option<Worker>> {
     let left = match record {
         Record::Nobody => return Ok(None),
         Record::Worker(identity) => {
             let adopted = Worker::adopted(registry, identity, now)?;
             if adopted.is_none() {
-                kill_all(marked(is_left)?.into_iter().filter(|pid| platform::is_session_member(*pid, identity.pid)));
+                let is_left = |mark: &Mark| mark.name == name && !mark.is_of_another_living_supervisor();
+                let left = marked(|value| Mark::parse(value).is_some_and(|mark| is_left(&mark)))?;
+                kill_all(left.into_iter().filter(|pid| platform::is_session_member(*pid, identity.pid)));
             }
             return Ok(adopted);
         }
         Record::Launching(mark) => look(|value| value == mark.as_bytes())?,
-        Record::Unclear => look(is_left)?,
+        Record::Unclear => {
+            let Some((pid, started)) = lock.last_holder() else { return Ok(None) };
+            let prefix = format!("{name}:{pid}:{started}:");
+            look(|value| value.starts_with(prefix.as_bytes()))?
+        }
     };
     adopt_leader(left, registry, now)
 }

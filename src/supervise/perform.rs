@@ -61,7 +61,7 @@ impl Supervisor {
             Provision::Failed(reason) => return self.launch_failed(generation, reason),
             Provision::Pending => return Event::LeaseStarted(generation),
         };
-        // From here on there is no moment at which a supervisor that is killed leaves a worker that the next can't find.
+        // From here on a supervisor that is killed, at whatever moment, leaves no worker that the next can't find.
         if let Err(error) = self.record.launching(self.launcher.mark(generation)) {
             return self.launch_failed(generation, format!("cannot record the worker: {error}"));
         }

@@ -51,7 +51,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
-    let code = supervisor(config, poll, signals, launcher, &state_dir)?.supervise();
+    let code = supervisor(config, poll, signals, launcher, &state_dir, &lock)?.supervise();
     drop(lock);
     code
 }
@@ -103,10 +103,11 @@ fn supervisor(
     signals: SignalReader,
     launcher: Launcher,
     state_dir: &StateDir,
+    lock: &Lock,
 ) -> Result<Supervisor, Error> {
     let now = Now::read();
     let record = adopt::read(state_dir);
-    let adopted = adopt::find(&record, &config.name, poll.registry(), now.instant)
+    let adopted = adopt::find(&record, &config.name, lock, poll.registry(), now.instant)
         .map_err(|error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error))?;
     let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
@@ -139,6 +140,9 @@ fn supervisor(
         end: None,
         config,
     };
+    // Only now: a record that makes no sense is read with the help of the last holder's name.
+    supervisor.write_record();
+    lock.announce();
     supervisor.carry_out(now, orders);
     Ok(supervisor)
 }
