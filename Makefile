@@ -72,6 +72,7 @@ soak: ## Restart and probe ten thousand times, a million policy lives, a thousan
 	SIMULATION_SEEDS=1000000 cargo test --release --test simulation
 	cargo build --example worker
 	CHAOS_STEPS=1000 cargo test --test chaos
+	EVERY_CALL=1 cargo test --test every_call_linux -- --nocapture
 
 fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
 	@sh scripts/fuzz.sh $(TARGETS)
