@@ -366,9 +366,14 @@ impl WorkerRecord {
     /// What the record says; a pid of 1 and below makes no sense.
     ///
     /// # Errors
-    /// What open or read report, but for a missing file; InvalidData for a file longer than [`FILE_BYTES_MAX`].
+    /// What open or read report, but for a missing file.
     pub fn read(dir: &StateDir) -> io::Result<Record> {
-        let Some(bytes) = read_file(&dir.worker_path())? else { return Ok(Record::Nobody) };
+        let bytes = match read_file(&dir.worker_path()) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Record::Nobody),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Record::Unclear),
+            Err(error) => return Err(error),
+        };
         Ok(match serde_json::from_slice(&bytes) {
             Ok(None) => Record::Nobody,
             Ok(Some(Line::Launching { launching })) => Record::Launching(launching),

@@ -8,28 +8,19 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::warn;
 use mio::Registry;
 use platform::{Pid, Scope};
 
 use super::kill_all;
 use super::mark::{Mark, VARIABLE};
 use super::worker::Worker;
-use crate::state_dir::{Lock, Record, StateDir, WorkerRecord};
+use crate::state_dir::{Lock, Record};
 
 /// How often a worker that was being spawned is looked for.
 const LOOKS_MAX: u32 = 6;
 
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
-
-/// The record; one that can't be read makes no sense.
-pub(super) fn read(state_dir: &StateDir) -> Record {
-    WorkerRecord::read(state_dir).unwrap_or_else(|error| {
-        warn!("cannot read the record of the worker: {error}; looking for it by its mark");
-        Record::Unclear
-    })
-}
 
 /// The worker of an earlier supervisor, if one still runs; others of its processes are killed if it does not.
 ///

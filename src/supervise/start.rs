@@ -106,9 +106,9 @@ fn supervisor(
     lock: &Lock,
 ) -> Result<Supervisor, Error> {
     let now = Now::read();
-    let record = adopt::read(state_dir);
-    let adopted = adopt::find(&record, &config.name, lock, poll.registry(), now.instant)
-        .map_err(|error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error))?;
+    let cannot = |error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error);
+    let record = WorkerRecord::read(state_dir).map_err(cannot)?;
+    let adopted = adopt::find(&record, &config.name, lock, poll.registry(), now.instant).map_err(cannot)?;
     let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
