@@ -63,7 +63,7 @@ pub(crate) fn keeps_its_promises(scene: &Scene) {
     assert_eq!(listeners_on(scene.port().number()).unwrap_or(1), 1);
     assert_eq!(supervisor.lines_with(STARTED).len(), 2, "{}", scene.story());
 
-    let server = server_pid(scene, |pid| process_alive(pid));
+    let server = server_pid(scene, process_alive);
     send_signal(server, Signal::SIGKILL);
     server_pid(scene, |pid| pid != server && process_alive(pid));
     wait_healthy(scene);
