@@ -1,9 +1,11 @@
 //! What belongs to a worker beside its first process: the rest of its session, and whoever of it listens on its port.
 //!
 //! A worker leads a session, and what it starts is in it unless it calls setsid(2). Who did has asked to outlive its
-//! parent and is left alone, but for one thing: nothing of a worker keeps the port, so who listens on it counts, and
-//! who is in that one's session, as under a process manager that puts each of its programs into a session. A session's
-//! id is nobody else's as long as it has members; and each process is looked at again right before a signal.
+//! parent and is left alone, but for one thing: nothing of a worker keeps the port. Who listens on it counts, with the
+//! session that this one is in, as under a process manager that puts each of its programs into one.
+//!
+//! A session's id is nobody else's as long as it has members; and each process is looked at again right before a
+//! signal.
 
 use std::net::SocketAddr;
 

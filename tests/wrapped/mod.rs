@@ -118,6 +118,18 @@ pub(crate) fn left_by(scene: &Scene, count: usize) -> Vec<i32> {
     wait_for(&format!("{count} that are left"), START_LIMIT, || scene.story(), look)
 }
 
+/// When it is dropped, the processes that `left_by` tells are killed: not everywhere can others find them.
+pub(crate) struct EndsLeft<'a>(pub(crate) &'a Scene);
+
+impl Drop for EndsLeft<'_> {
+    fn drop(&mut self) {
+        let pids = read_to_string(self.0.file("app/left.log")).unwrap_or_default();
+        for pid in pids.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| process_alive(*pid)) {
+            send_signal(pid, Signal::SIGKILL);
+        }
+    }
+}
+
 /// Fails if anybody holds the scene's port, but for processes that the kernel is about to end.
 #[track_caller]
 pub(crate) fn expect_free_port(scene: &Scene) {

@@ -11,6 +11,7 @@ mod port;
 mod report;
 mod standing;
 mod tools;
+mod wrapper;
 
 use std::io::Write;
 use std::path::Path;
@@ -62,6 +63,7 @@ fn look_at_all(Loaded { config, warnings }: &Loaded) -> Vec<Finding> {
     findings.extend(files::env_file(config));
     let environment = Environment::build(std::env::vars_os(), config, []).ok().map(|(environment, _)| environment);
     findings.push(files::program(config, environment.as_ref()));
+    findings.extend(wrapper::finding(&config.command));
     findings.extend(tools::secrets(config));
     findings.push(port::finding(config, &standing));
     findings.extend(files::logs(config));
