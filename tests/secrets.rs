@@ -240,7 +240,9 @@ fn daemon_that_keeps_the_tools_output_open_is_not_waited_for() {
     assert_variables(&scene, &[("V_TOKEN", Some("v of token"))]);
     let daemon = wait_for_pid(&scene, "daemon.pid");
     assert!(process_alive(daemon), "it left the tool's group, and is nobody's to kill");
-    assert_eq!(children_of(supervisor.pid()), [worker]);
+    // An orphan may have become the supervisor's child, as any on Linux: it is nobody's to wait for all the same.
+    let children = children_of(supervisor.pid()).into_iter().filter(|pid| *pid != daemon).collect::<Vec<_>>();
+    assert_eq!(children, [worker]);
     send_signal(daemon, Signal::SIGKILL);
 }
 

@@ -1,4 +1,4 @@
-//! The words that the policy and the runtime share: events (facts), actions (orders), notices (what to tell).
+//! The words that the policy and the loop share: events (facts), actions (orders), notices (what to tell).
 //!
 //! Everything here is small and `Copy`, so that handing it over costs nothing and holding it changes nothing.
 //! An event never orders and an action never reports; no type is both.
@@ -127,7 +127,7 @@ pub enum Owner {
     Unknown,
 }
 
-/// What to do. The runtime carries actions out in order; none of them blocks.
+/// What to do. The loop carries actions out in order; none of them blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Start the worker of this generation, if environment, program and port allow. Answered at once, before any other
@@ -178,7 +178,7 @@ pub enum Action {
     },
 }
 
-/// Something an operator wants to know, as far as the policy knows it. The runtime adds pids, reasons and words.
+/// Something an operator wants to know, as far as the policy knows it. The loop adds pids, reasons and words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A worker left behind by an earlier supervisor is being ended first.

@@ -56,7 +56,7 @@ struct Active {
 }
 
 impl Client {
-    /// An exchanger at rest.
+    /// A client at rest.
     pub(crate) fn new(source: Source, address: SocketAddr, request: Request, wants_body: bool) -> Self {
         Self { source, address, request, wants_body, response: http::Exchange::new(), active: None }
     }

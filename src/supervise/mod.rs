@@ -91,7 +91,7 @@ impl Supervisor {
         let mut holders = platform::holders(self.config.address()).unwrap_or_default();
         holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
         kill_all(holders);
-        if self.reporter.is_status_stale() {
+        if self.reporter.is_status_stale(&self.machine) {
             self.reporter.write_status(&self.machine, now);
         }
         self.hooks.kill_all();
@@ -103,7 +103,7 @@ impl Supervisor {
     /// too, in the next turn.
     fn wait(&mut self, events: &mut Events, now: Now) -> Result<Ready, Error> {
         events.clear();
-        if self.reporter.is_status_stale() {
+        if self.reporter.is_status_stale(&self.machine) {
             self.poll(events, Some(Duration::ZERO))?;
             if events.is_empty() || !self.reporter.put_status_off() {
                 self.reporter.write_status(&self.machine, now);
@@ -181,12 +181,12 @@ impl Supervisor {
             }
         };
         let worker = self.worker.take();
-        let output = self.logs.output_of_worker();
+        let (output, place) = (self.logs.output_of_worker(), self.reporter.news.len());
         self.dispatch(now, Event::Exited(departure.generation));
         // Only now, with the next worker under way, is there time to take down the exit watch and to read what the last
         // one said.
         drop(worker);
-        self.reporter.saw_exit(&departure, self.logs.last_line(&output), now);
+        self.reporter.saw_exit(&departure, self.logs.last_line(&output), place, now);
         self.look_after_leftovers(&departure);
     }
 
@@ -224,27 +224,30 @@ impl Supervisor {
     }
 
     fn look_at_probe(&mut self, now: Now) {
-        if let Some(ended) = self.probe.proceed(now.instant) {
-            self.look_behind(&ended, now);
+        if let Some(ended) = self.probe.proceed(now.instant)
+            && !self.is_stale(&ended, now)
+        {
             let fact = self.probed(ended);
             self.dispatch(now, fact);
         }
     }
 
     fn look_at_sync(&mut self, now: Now) {
-        if let Some(ended) = self.sync.proceed(now.instant) {
-            self.look_behind(&ended, now);
+        if let Some(ended) = self.sync.proceed(now.instant)
+            && !self.is_stale(&ended, now)
+        {
             let fact = self.synced(ended);
             self.dispatch(now, fact);
         }
     }
 
-    /// A dying worker closes its connections before it can be reaped. So a failure first asks whether the worker is
-    /// gone; if it is, the failure is stale by the time it is told.
-    fn look_behind(&mut self, ended: &Ended, now: Now) {
+    /// Whether an exchange was with a worker that is gone. A dying worker closes its connections before it can be
+    /// reaped, so that a failure first asks whether it is.
+    fn is_stale(&mut self, ended: &Ended, now: Now) -> bool {
         if let Verdict::Failed(_) = ended.verdict {
             self.look_at_worker(now);
         }
+        self.worker.as_ref().is_none_or(|worker| worker.generation() != ended.generation)
     }
 
     /// The earliest moment at which something is due.
@@ -275,7 +278,7 @@ impl Supervisor {
     }
 
     fn fire(&mut self, event: HookEvent, now: Now) {
-        if !self.hooks.is_used() {
+        if !self.hooks.is_due(event, now.instant) {
             return;
         }
         // What is told of the state has to be what it is now.

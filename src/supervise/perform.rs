@@ -12,8 +12,7 @@ use super::helpers::secrets::Provision;
 use super::launch::Spawned;
 use super::mark;
 use super::port::{PortWatch, describe};
-use super::report::happening::{Happening, ProbeEnd};
-use super::report::messages::{no_answer, sync_result};
+use super::report::happening::{Happening, ProbeEnd, no_answer, sync_result};
 use super::sources::Source;
 use super::worker::Worker;
 use crate::config::Config;
@@ -74,7 +73,7 @@ impl Supervisor {
 
     fn spawned(&mut self, generation: Generation, spawned: Spawned, now: Now) -> Event {
         let (worker, error) = Worker::spawned(self.poll.registry(), generation, spawned.pid, now.instant);
-        self.reporter.saw_worker(generation, worker.pid(), now);
+        self.reporter.news.push(Happening::Spawned { generation, pid: worker.pid() });
         self.worker = Some(worker);
         // Who it is, in place of its mark. The worker needs the time to be executed anyway.
         self.write_record();

@@ -65,11 +65,11 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
     let blocked = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask));
     blocked.map_err(|errno| (SpawnStage::Program, errno))?;
     // SAFETY: with CLONE_VFORK the call returns once the new process no longer uses our memory; until then `order`, all
-    // that it points to, and `stack`, which grows down from its end, live and are nobody else's. `become_worker` is
+    // that it points to, and `stack`, which grows down from its end, live and are nobody else's. `become_program` is
     // written for that process.
     let pid = unsafe {
         let top = stack.as_mut_ptr_range().end;
-        libc::clone(become_worker, top.cast(), flags, (&raw mut order).cast())
+        libc::clone(become_program, top.cast(), flags, (&raw mut order).cast())
     };
     let cloned = Errno::result(pid);
     // The mask is one that sigprocmask gave: setting it can't fail.
@@ -106,7 +106,7 @@ fn is_ignored(signal: c_int) -> bool {
 }
 
 /// The first and only function of the new process.
-extern "C" fn become_worker(order: *mut c_void) -> c_int {
+extern "C" fn become_program(order: *mut c_void) -> c_int {
     // SAFETY: `start` passes its order, which is this process's alone for now.
     let order = unsafe { &mut *order.cast::<Order<'_>>() };
     order.failure = Some(execute(order));

@@ -63,12 +63,14 @@ impl Hooks {
         self.dir = base_dir(config);
     }
 
-    /// Whether any hook is configured: if not, no details are needed.
-    pub(crate) fn is_used(&self) -> bool {
-        !self.command.is_empty()
+    /// Whether a hook would be started for an event now: one is configured, and none was started a moment ago.
+    pub(crate) fn is_due(&self, event: HookEvent, now: Instant) -> bool {
+        let fired_at = self.fired_at[event as usize];
+        let is_paused = fired_at.is_some_and(|fired_at| now.saturating_duration_since(fired_at) < EVENT_PAUSE);
+        !self.command.is_empty() && !is_paused
     }
 
-    /// Starts the hook for an event, unless one was started for it a moment ago. `details` is one JSON document.
+    /// Starts the hook for an event, if it is due. `details` is one JSON document.
     pub(crate) fn fire(
         &mut self,
         event: HookEvent,
@@ -77,15 +79,10 @@ impl Hooks {
         now: Instant,
         news: &mut Vec<Happening>,
     ) {
-        if !self.is_used() {
+        if !self.is_due(event, now) {
             return;
         }
-        let fired_at = &mut self.fired_at[event as usize];
-        if fired_at.is_some_and(|fired_at| now.saturating_duration_since(fired_at) < EVENT_PAUSE) {
-            log::debug!("hook not started, this event had one a moment ago event={}", event.name());
-            return;
-        }
-        *fired_at = Some(now);
+        self.fired_at[event as usize] = Some(now);
         match self.start(event, details, registry, now, news) {
             Ok(hook) => self.running.push(hook),
             Err(reason) => news.push(Happening::HookFailed { event, reason }),
@@ -217,7 +214,7 @@ mod tests {
         let (bench, now) = (Bench::new("h-none"), Instant::now());
         let mut hooks = hooks(&bench, &[]);
         hooks.fire(HookEvent::Started, "{}", bench.registry(), now, &mut Vec::new());
-        assert_eq!((hooks.running.len(), hooks.deadline(), hooks.is_used()), (0, None, false));
+        assert_eq!((hooks.running.len(), hooks.deadline()), (0, None));
     }
 
     #[test]

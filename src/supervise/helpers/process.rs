@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_graveyard_lets_nothing_new_start() {
+    fn too_many_zombies_let_nothing_new_start() {
         let pid = Pid::new(i32::MAX).unwrap();
         let mut zombies = Zombies { pids: vec![pid; ZOMBIES_MAX] };
         assert!(zombies.ensure_room().unwrap_err().contains("kernel"));

@@ -34,7 +34,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 const PLACEHOLDER: &str = "{name}";
 
 /// How much of a variable's name a message repeats, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
+const VARIABLE_BYTES_MAX: usize = 60;
 
 /// How many secrets one message explains.
 const EXPLAINED_MAX: usize = 8;
@@ -86,7 +86,14 @@ impl Known {
 
 struct LeaseFailure {
     reason: String,
-    at: Instant,
+    /// `None`: its tool gets the next try at once.
+    at: Option<Instant>,
+}
+
+impl LeaseFailure {
+    fn at_rest(self) -> Self {
+        Self { at: None, ..self }
+    }
 }
 
 /// Leases that were started together.
@@ -146,7 +153,7 @@ impl Secrets {
                 |old: &Entry| old.wanted.variable == entry.wanted.variable && old.wanted.name == entry.wanted.name;
             if let Some(index) = old.iter().position(is_same) {
                 let old = old.swap_remove(index);
-                entry.known = old.known;
+                (entry.known, entry.failure) = (old.known, old.failure.map(LeaseFailure::at_rest));
             }
         }
     }
@@ -255,8 +262,11 @@ impl Secrets {
     fn is_due(&self, entry: &Entry, now: Instant) -> bool {
         let is_fresh = entry.known.as_ref().is_some_and(|known| known.age(now) < self.max_age);
         let pause = RETRY_PAUSE_MAX.min(self.max_age);
-        let has_just_failed =
-            entry.failure.as_ref().is_some_and(|failure| now.saturating_duration_since(failure.at) < pause);
+        let has_just_failed = entry
+            .failure
+            .as_ref()
+            .and_then(|failure| failure.at)
+            .is_some_and(|at| now.saturating_duration_since(at) < pause);
         let is_spared = has_just_failed && !entry.is_wanting();
         !is_fresh && !is_spared
     }
@@ -318,7 +328,7 @@ impl Entry {
                 was_told.then_some(Happening::LeasedAgain { variable })
             }
             Err(reason) => {
-                self.failure = Some(LeaseFailure { reason: reason.clone(), at: now });
+                self.failure = Some(LeaseFailure { reason: reason.clone(), at: Some(now) });
                 let has_last_value = self.known.is_some();
                 (!self.is_wanting()).then_some(Happening::LeaseFailed { variable, reason, has_last_value })
             }
@@ -326,7 +336,7 @@ impl Entry {
     }
 
     fn shown(&self) -> String {
-        escape(self.variable(), SHOWN_BYTES_MAX)
+        escape(self.variable(), VARIABLE_BYTES_MAX)
     }
 }
 

@@ -1,12 +1,27 @@
-//! What can be told of: facts of one turn of the loop, waiting for its end.
+//! What can be told of: facts of one turn of the loop, waiting for its end; and the ends of exchanges in words.
 
-use crate::policy::Notice;
+use std::time::Duration;
+
+use platform::Pid;
+
+use super::status::Exit;
+use crate::error::escape;
+use crate::http::SyncAnswer;
+use crate::policy::{Generation, Notice};
+use crate::time::secs;
+
+/// How much of the worker's own text on a registration is shown, in bytes.
+const MESSAGE_BYTES_MAX: usize = 120;
 
 /// Something to be told at the end of the turn in which it happened.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Happening {
     /// What the policy decided.
     Notice(Notice),
+    /// A worker was spawned.
+    Spawned { generation: Generation, pid: Pid },
+    /// A worker is gone. The next one may run already.
+    Exited(Exit),
     /// Something went wrong that can be survived: which kind of thing, and the whole sentence.
     Warning { kind: &'static str, text: String },
     /// A worker has left processes outside of its session, which run on; it had ended without an error, or not.
@@ -91,4 +106,17 @@ impl ProbeEnd {
             Self::Failed(reason) | Self::LocalError(reason) => reason.clone(),
         }
     }
+}
+
+/// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
+pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
+    let modified = answer.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
+    let message =
+        answer.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
+    format!("status {status}{modified}{message}")
+}
+
+/// A deadline missed, in words.
+pub(crate) fn no_answer(timeout: Duration) -> String {
+    format!("no answer within {}", secs(timeout))
 }

@@ -13,7 +13,6 @@ use super::happening::{Happening, HookEvent, ProbeEnd};
 use super::status::{Exit, Probe, Status, Sync};
 use super::throttle::FREE_LINES;
 use crate::error::escape;
-use crate::http::SyncAnswer;
 use crate::policy::{AfterExit, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
@@ -22,9 +21,6 @@ const FAILING_AT: u32 = 5;
 
 /// How much of a variable's name a line repeats, in bytes.
 const VARIABLE_BYTES_MAX: usize = 60;
-
-/// How much of the worker's own text on a registration is shown, in bytes.
-const MESSAGE_BYTES_MAX: usize = 120;
 
 /// One line of the log, and what goes with it.
 #[derive(Debug)]
@@ -107,6 +103,8 @@ impl Known {
     pub(crate) fn tell(&mut self, happening: Happening, wall_ms: u64) -> Option<Message> {
         let message = match happening {
             Happening::Notice(notice) => return self.tell_notice(notice, wall_ms),
+            Happening::Spawned { generation, pid } => return self.spawned(generation, pid, wall_ms),
+            Happening::Exited(exit) => return self.exited(exit),
             Happening::Warning { kind, text } => Message::new(Level::Warn, kind, text),
             Happening::LeftRunning { names, was_quiet } => {
                 let why = if was_quiet { "the worker put itself into the background, or they are" } else { "they are" };
@@ -194,6 +192,29 @@ impl Known {
         })
     }
 
+    /// Nothing to say: what comes of it is told by a notice.
+    fn spawned(&mut self, generation: Generation, pid: Pid, wall_ms: u64) -> Option<Message> {
+        self.pid = Some(pid);
+        let status = &mut self.status;
+        status.pid = Some(pid.as_raw());
+        status.generation = generation.number();
+        status.started_ms = Some(wall_ms);
+        status.restarts = generation.number().saturating_sub(1);
+        status.last_probe = None;
+        status.sync = None;
+        None
+    }
+
+    /// As [`Known::spawned`].
+    fn exited(&mut self, exit: Exit) -> Option<Message> {
+        if self.status.generation == exit.generation {
+            self.status.pid = None;
+            self.status.started_ms = None;
+        }
+        self.status.last_exit = Some(exit);
+        None
+    }
+
     fn started(&mut self, generation: Generation, pid: &str) -> Message {
         self.clear_problem();
         self.rest = None;
@@ -232,7 +253,7 @@ impl Known {
         match &self.probe {
             ProbeEnd::LocalError(reason) => {
                 let text = format!("cannot probe: {reason}; says nothing about the worker, trying again");
-                Some(Message::new(Level::Warn, "own-trouble", text))
+                Some(Message::new(Level::Warn, "local-error", text))
             }
             ProbeEnd::Answered(status @ 400..500) if healthy && self.hinted != Some(generation) => {
                 self.hinted = Some(generation);
@@ -376,19 +397,6 @@ fn after_exit_word(after_exit: AfterExit) -> &'static str {
     }
 }
 
-/// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
-pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
-    let modified = answer.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
-    let message =
-        answer.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
-    format!("status {status}{modified}{message}")
-}
-
-/// A deadline missed, in words.
-pub(crate) fn no_answer(timeout: Duration) -> String {
-    format!("no answer within {}", secs(timeout))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::throttle::{Permit, Throttle};
@@ -436,6 +444,25 @@ mod tests {
         assert_eq!(hooks, [true, false, true, true]);
         let leases = [&lease_failed("A"), &lease_failed("B"), &lease_failed("A"), &leased, &lease_failed("A")];
         assert_eq!(leases.map(&mut is_said), [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn two_deaths_in_one_turn_are_told_with_a_reason_each() {
+        let mut known = Known::new(Status::default());
+        let exit = |generation, reason: &str| {
+            Happening::Exited(Exit { generation, pid: 7, reason: reason.to_owned(), ..Exit::default() })
+        };
+        let died = Happening::Notice(Notice::Died {
+            generation: Generation::FIRST,
+            uptime: Duration::ZERO,
+            delay: Duration::from_secs(1),
+        });
+        let second = Happening::Spawned { generation: Generation::FIRST.next(), pid: Pid::new(8).unwrap() };
+        let news = [exit(1, "signal 9 (SIGKILL)"), died.clone(), second, exit(2, "exit code 1"), died];
+        let said: Vec<String> = news.into_iter().filter_map(|it| known.tell(it, 0)).map(|it| it.text).collect();
+        assert_eq!(said.len(), 2);
+        assert!(said[0].contains("SIGKILL") && said[1].contains("exit code 1"), "{said:?}");
+        assert_eq!((known.status.pid, known.status.generation), (None, 2));
     }
 
     #[test]

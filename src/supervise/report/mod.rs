@@ -23,7 +23,7 @@ use self::throttle::{Permit, Throttle};
 use super::port::describe;
 use super::worker::Departure;
 use crate::config::Config;
-use crate::policy::{Condition, Generation, Machine, Notice};
+use crate::policy::{Condition, Machine, Notice};
 use crate::state_dir::StateDir;
 use crate::time::{Now, millis};
 
@@ -94,27 +94,16 @@ impl Reporter {
         status.config_problem = None;
     }
 
-    /// A worker runs under this pid.
-    pub(crate) fn saw_worker(&mut self, generation: Generation, pid: Pid, now: Now) {
-        self.saw_adopted(pid);
-        let status = &mut self.known.status;
-        status.generation = generation.number();
-        status.started_ms = Some(now.wall_ms);
-        status.restarts = generation.number().saturating_sub(1);
-        status.last_probe = None;
-        status.sync = None;
-    }
-
     /// A worker of an earlier supervisor runs under this pid, since nobody knows when.
     pub(crate) fn saw_adopted(&mut self, pid: Pid) {
         self.known.pid = Some(pid);
         self.known.status.pid = Some(pid.as_raw());
     }
 
-    /// A worker is gone, and this was the last line of its standard error. The next one may run already.
-    pub(crate) fn saw_exit(&mut self, departure: &Departure, last_line: Option<String>, now: Now) {
-        let status = &mut self.known.status;
-        status.last_exit = Some(Exit {
+    /// A worker is gone, and this was the last line of its standard error. It is to be told before all that followed
+    /// from it: at this place among the news.
+    pub(crate) fn saw_exit(&mut self, departure: &Departure, last_line: Option<String>, place: usize, now: Now) {
+        let exit = Exit {
             at_ms: now.wall_ms,
             generation: departure.generation.number(),
             pid: departure.pid.as_raw(),
@@ -122,11 +111,8 @@ impl Reporter {
             uptime_ms: departure.lived.map(millis),
             asked_for: false,
             stderr: last_line,
-        });
-        if status.generation == departure.generation.number() {
-            status.pid = None;
-            status.started_ms = None;
-        }
+        };
+        self.news.insert(place, Happening::Exited(exit));
     }
 
     /// A probe has ended, or was given up after so long. What it says of the worker is for the policy to judge.
@@ -185,6 +171,10 @@ impl Reporter {
     pub(crate) fn tell(&mut self, happening: Happening, machine: &Machine, now: Now) -> Vec<HookEvent> {
         // The status is brought up to date after the telling; which failure in a row this one is has to be known now.
         self.known.status.failed_starts = machine.failures();
+        if happening == Happening::ConfigReloaded {
+            // Another command may have been meant to mend it.
+            self.throttle.forget("hook");
+        }
         let is_news = self.is_news_for_status(&happening, machine);
         if is_news && self.freshness == Freshness::Fresh {
             self.freshness = Freshness::Stale;
@@ -199,14 +189,31 @@ impl Reporter {
 
     /// A start asks every few milliseconds, and is mostly refused: there only another result is news.
     fn is_news_for_status(&self, happening: &Happening, machine: &Machine) -> bool {
-        let Happening::Notice(notice) = happening else { return false };
-        let Notice::Probed { .. } = notice else { return true };
-        let last = self.known.status.last_probe.as_ref();
-        machine.condition() == Condition::Running || last.is_none_or(|last| last.result != self.known.probe.text())
+        match happening {
+            Happening::Notice(Notice::Probed { .. }) => {
+                let last = self.known.status.last_probe.as_ref();
+                machine.condition() == Condition::Running
+                    || last.is_none_or(|last| last.result != self.known.probe.text())
+            }
+            Happening::Notice(_)
+            | Happening::Spawned { .. }
+            | Happening::Exited(_)
+            | Happening::LeftRunning { .. }
+            | Happening::ConfigReloaded
+            | Happening::ConfigBroken(_) => true,
+            Happening::Warning { .. }
+            | Happening::LeaseFailed { .. }
+            | Happening::LeasedAgain { .. }
+            | Happening::HookFailed { .. }
+            | Happening::HookDone => false,
+        }
     }
 
-    /// Whether the status file is out of date.
-    pub(crate) fn is_status_stale(&self) -> bool {
+    /// Whether the status file is out of date: something was told, or the machine is in another condition.
+    pub(crate) fn is_status_stale(&mut self, machine: &Machine) -> bool {
+        if self.freshness == Freshness::Fresh && machine.condition() != self.condition {
+            self.freshness = Freshness::Stale;
+        }
         self.freshness != Freshness::Fresh
     }
 
@@ -221,7 +228,6 @@ impl Reporter {
 
     /// Brings the status up to date and writes it. Nothing is lost if it can't be written but the file's freshness.
     pub(crate) fn write_status(&mut self, machine: &Machine, now: Now) {
-        self.freshness = Freshness::Fresh;
         let condition = machine.condition();
         let status = &mut self.known.status;
         if condition != self.condition {
@@ -237,9 +243,13 @@ impl Reporter {
         status.left_running = self.left_running.iter().map(|(_, name)| name.clone()).collect();
         status.next_step = next_step(condition).map(str::to_owned);
         status.next_deadline_ms = machine.next_deadline().map(|deadline| now.wall_ms_of(deadline));
-        if let Err(error) = status.write(&self.dir) {
-            let text = format!("cannot write status file in {:?}: {error}; the old one stays", self.dir.path());
-            self.say(now, &Message::new(Level::Warn, "status-file", text));
+        match status.write(&self.dir) {
+            Ok(()) => self.freshness = Freshness::Fresh,
+            // Tried again before the next wait.
+            Err(error) => {
+                let text = format!("cannot write status file in {:?}: {error}; the old one stays", self.dir.path());
+                self.say(now, &Message::new(Level::Warn, "status-file", text));
+            }
         }
     }
 

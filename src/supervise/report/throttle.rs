@@ -12,8 +12,9 @@ pub(crate) const FREE_LINES: u32 = 6;
 /// From then on, one line per pause; and a silence this long starts over.
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// How many slots there are; of more, the one that was silent longest is forgotten.
-const SLOTS_MAX: usize = 128;
+/// How many slots a kind may have; of more, the one that was silent longest is forgotten. More than there are secrets
+/// in any sensible configuration, each of which may fail.
+const SLOTS_MAX: usize = 1024;
 
 /// Remembers what was said.
 #[derive(Default)]
@@ -64,9 +65,15 @@ impl Throttle {
         }
     }
 
+    /// Forgets all of a kind: what is said of it next is news.
+    pub(crate) fn forget(&mut self, kind: &str) {
+        self.slots.retain(|slot| slot.kind != kind);
+    }
+
     fn add(&mut self, now: Instant, (kind, subject): (&'static str, &str)) -> &mut Slot {
-        if self.slots.len() >= SLOTS_MAX
-            && let Some(oldest) = (0..self.slots.len()).min_by_key(|index| self.slots[*index].seen_at)
+        let of_kind = || (0..self.slots.len()).filter(|index| self.slots[*index].kind == kind);
+        if of_kind().count() >= SLOTS_MAX
+            && let Some(oldest) = of_kind().min_by_key(|index| self.slots[*index].seen_at)
         {
             self.slots.swap_remove(oldest);
         }
