@@ -16,7 +16,7 @@ pub fn print(output: &mut dyn Write, text: &str, code: ExitCode) -> Result<ExitC
     end(output.write_all(text.as_bytes()).and_then(|()| output.flush()), code)
 }
 
-/// As [`print`], for a text that was written piece by piece, with this outcome.
+/// As [`print()`], for a text that was written piece by piece, with this outcome.
 ///
 /// # Errors
 /// Exit code 70: it can't be printed.

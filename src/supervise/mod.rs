@@ -194,10 +194,14 @@ impl Supervisor {
     /// keeps the port in a stop, which is ended last of all; else the next launch ends it, as it does with strangers.
     fn look_after_leftovers(&mut self, departure: &Departure) {
         let scope = if departure.generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants };
-        Session::of(departure.pid, scope).signal(Signal::Kill);
+        // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
+        if matches!(platform::identify(departure.pid), Ok(None)) {
+            Session::of(departure.pid, scope).signal(Signal::Kill);
+        }
         let mark = self.launcher.mark(departure.generation);
         let is_borne = |value: &[u8]| value == mark.as_bytes();
         let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope).unwrap_or_default();
+        // Those that were killed just now may take a moment to go.
         left.retain(|pid| !platform::is_session_member(*pid, departure.pid));
         if self.config.end_detached {
             return kill_all(left);
