@@ -296,11 +296,16 @@ pub struct WorkerRecord {
     on_disk: Record,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Launching { launching: String },
-    Worker { pid: i32, started: String },
+/// Either the mark of a worker that is being spawned, or a worker. No enum: what reads one of those is larger by far.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    launching: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<String>,
 }
 
 impl WorkerRecord {
@@ -323,7 +328,7 @@ impl WorkerRecord {
     /// # Errors
     /// What open, write or rename report: the worker is not to be spawned then.
     pub fn launching(&mut self, mark: String) -> io::Result<()> {
-        self.put(Some(&Line::Launching { launching: mark.clone() }))?;
+        self.put(Some(&Line { launching: Some(mark.clone()), ..Line::default() }))?;
         self.on_disk = Record::Launching(mark);
         Ok(())
     }
@@ -333,7 +338,8 @@ impl WorkerRecord {
     /// # Errors
     /// What open, write or rename report.
     pub fn write(&mut self, worker: &Identity) -> io::Result<()> {
-        self.put(Some(&Line::Worker { pid: worker.pid.as_raw(), started: worker.started.as_str().to_owned() }))?;
+        let (pid, started) = (Some(worker.pid.as_raw()), Some(worker.started.as_str().to_owned()));
+        self.put(Some(&Line { launching: None, pid, started }))?;
         self.on_disk = Record::Worker(worker.clone());
         Ok(())
     }
@@ -376,11 +382,11 @@ impl WorkerRecord {
         };
         Ok(match serde_json::from_slice(&bytes) {
             Ok(None) => Record::Nobody,
-            Ok(Some(Line::Launching { launching })) => Record::Launching(launching),
-            Ok(Some(Line::Worker { pid, started })) => {
+            Ok(Some(Line { launching: Some(mark), pid: None, started: None })) => Record::Launching(mark),
+            Ok(Some(Line { launching: None, pid: Some(pid), started: Some(started) })) => {
                 Pid::new(pid).map_or(Record::Unclear, |pid| Record::Worker(Identity { pid, started: started.into() }))
             }
-            Err(_) => Record::Unclear,
+            Ok(Some(_)) | Err(_) => Record::Unclear,
         })
     }
 }
