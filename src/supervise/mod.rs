@@ -1,6 +1,6 @@
 //! The loop: waits, looks at the clock, lets the policy decide, carries out what it ordered, and tells about it.
 //!
-//! One thread, one poll, one place that reads the clock. A turn goes: poll, clock, exits, signals, helpers, exchanges,
+//! One thread, one poll, time as an argument. A turn goes: poll, clock, exits, signals, helpers, exchanges,
 //! time; each fact is dispatched before the next is looked at, and what is to be told is told at the turn's end, after
 //! everything that was ordered has been done. The status file comes last of all, before the next wait. Nothing here
 //! waits but the poll. After the start only the policy's `Quit` or a failed poll ends it; all else becomes an event or
