@@ -67,6 +67,9 @@ impl Hooks {
     pub(crate) fn is_due(&self, event: HookEvent, now: Instant) -> bool {
         let fired_at = self.fired_at[event as usize];
         let is_paused = fired_at.is_some_and(|fired_at| now.saturating_duration_since(fired_at) < EVENT_PAUSE);
+        if is_paused {
+            log::debug!("hook not started, this event had one a moment ago event={}", event.name());
+        }
         !self.command.is_empty() && !is_paused
     }
 
