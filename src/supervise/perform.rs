@@ -61,11 +61,12 @@ impl Supervisor {
             Provision::Pending => return Event::LeaseStarted(generation),
         };
         // From here on a supervisor that is killed, at whatever moment, leaves no worker that the next can't find.
-        if let Err(error) = self.record.launching(self.launcher.mark(generation)) {
+        let mark = self.launcher.mark(generation);
+        if let Err(error) = self.record.launching(mark.clone()) {
             return self.launch_failed(generation, format!("cannot record the worker: {error}"));
         }
         self.logs.worker_starts();
-        match self.launcher.spawn(&self.config, generation, secrets, now.wall_ms) {
+        match self.launcher.spawn(&self.config, &mark, secrets, now.wall_ms) {
             Ok(spawned) => self.spawned(generation, spawned, now),
             Err(reason) => self.launch_failed(generation, reason),
         }

@@ -49,7 +49,7 @@ pub(crate) struct Launcher {
 struct Ahead {
     program: CString,
     args: Vec<CString>,
-    /// With the mark of the last worker.
+    /// Without a mark.
     env: Vec<CString>,
     /// The secrets that are part of `env`.
     secrets: Vec<(String, Secret)>,
@@ -118,27 +118,26 @@ impl Launcher {
         self.ahead.as_mut()?.trial.take()
     }
 
-    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. `wall_ms` is the
-    /// wall clock, in milliseconds since 1970.
+    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. It bears `mark`.
+    /// `wall_ms` is the wall clock, in milliseconds since 1970.
     ///
     /// # Errors
     /// One line that says what is wrong with the env file, the directory or the program, or what could not be run.
     pub(crate) fn spawn(
         &mut self,
         config: &Config,
-        generation: Generation,
+        mark: &str,
         secrets: Vec<(String, Secret)>,
         wall_ms: u64,
     ) -> Result<Spawned, String> {
-        let mark = self.marker.mark(generation);
         if let Some(mut ahead) = self.ahead.take().filter(|ahead| ahead.still_holds(config, &secrets))
-            && let Ok(spawned) = ahead.spawn(config, &mark, &self.null)
+            && let Ok(spawned) = ahead.spawn(config, mark, &self.null)
         {
             self.ahead = Some(ahead);
             return Ok(spawned);
         }
         let mut ahead = Ahead::prepare(config, &self.inherited, secrets, wall_ms)?;
-        let spawned = ahead.spawn(config, &mark, &self.null)?;
+        let spawned = ahead.spawn(config, mark, &self.null)?;
         self.ahead = Some(ahead);
         Ok(spawned)
     }
@@ -174,7 +173,9 @@ impl Ahead {
         let named = secrets.iter().map(|(variable, secret)| (variable.as_str(), secret));
         let (environment, warnings) =
             Environment::build(inherited.iter().cloned(), config, named).map_err(|error| error.to_string())?;
-        let env = environment.to_exec().map_err(|error| error.to_string())?;
+        let mut env = environment.to_exec().map_err(|error| error.to_string())?;
+        // One that is there is of another supervisor, whose worker this process is.
+        env.retain(|entry| !is_mark(entry.as_bytes()));
         ensure_worker_dir(&config.worker_dir).map_err(|error| error.to_string())?;
         let program = resolve(&config.command[0], environment.value("PATH"), &config.worker_dir)
             .map_err(|error| error.to_string())?;
@@ -195,7 +196,6 @@ impl Ahead {
     /// Spawns the worker with its standard output and error appended to its logs.
     fn spawn(&mut self, config: &Config, mark: &str, null: &File) -> Result<Spawned, String> {
         let mark = CString::new(format!("{}={mark}", mark::VARIABLE)).map_err(|error| error.to_string())?;
-        self.env.retain(|entry| !entry.as_bytes().starts_with(mark::VARIABLE.as_bytes()));
         self.env.push(mark);
         let outputs = self.outputs.take().unwrap_or_else(|| Outputs::open(config));
         let command = platform::Command {
@@ -211,6 +211,7 @@ impl Ahead {
         // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives
         // that back to us: all that we do next would then be time that the worker waits for.
         std::thread::yield_now();
+        self.env.pop();
         let pid = spawned.map_err(|error| error.to_string())?;
         let warnings = self.warnings.iter().cloned().chain(outputs.warnings).collect();
         Ok(Spawned { pid, warnings })
@@ -235,6 +236,11 @@ impl Outputs {
     fn stderr(&self) -> Option<&File> {
         self.stderr.as_ref().unwrap_or(&self.stdout).as_ref()
     }
+}
+
+/// Whether an entry of an environment is a mark.
+fn is_mark(entry: &[u8]) -> bool {
+    entry.strip_prefix(mark::VARIABLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
 }
 
 fn is_at(file: Option<&File>, path: &Path) -> bool {
