@@ -67,6 +67,9 @@ impl std::error::Error for Error {}
 /// What [`escape`] puts at the end of text that it cut.
 const CUT_MARK: &str = "…";
 
+/// How much of a name, or of what was typed, a message repeats, in bytes.
+pub(crate) const SHOWN_BYTES_MAX: usize = 60;
+
 /// Foreign bytes as text that is safe in a log line and on a terminal: control characters, ESC, line breaks, bytes that
 /// are not UTF-8 and characters that reorder or hide text come out as `\n`, `\xNN` or `\u{NNNN}`, a backslash doubled.
 ///

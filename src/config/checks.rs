@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Host, SHOWN_BYTES_MAX};
-use crate::error::escape;
+use super::Host;
+use crate::error::{SHOWN_BYTES_MAX, escape};
 
 /// The longest worker name: it must fit into file names with suffixes.
 const NAME_BYTES_MAX: usize = 64;

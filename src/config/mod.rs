@@ -18,9 +18,6 @@ use std::time::Duration;
 use crate::error::{Error, ExitCode};
 use crate::policy::{Backoff, HealthSettings, Settings, StatusRule, SyncSettings};
 
-/// How much of what was typed a message repeats, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
-
 /// Everything that a config file can say, with defaults filled in. One that is default has nothing filled in yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {

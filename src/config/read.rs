@@ -13,8 +13,8 @@ use super::checks::{self, Roots};
 use super::file::position;
 use super::keys::{BYTES_MAX, BYTES_MIN, KEYS, Key, Kind, REPLACED, TIME_MAX, nearest};
 use super::seconds;
-use super::{Config, PortConflict, Problem, SHOWN_BYTES_MAX, SecretEntry};
-use crate::error::escape;
+use super::{Config, PortConflict, Problem, SecretEntry};
+use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::StatusRule;
 
 /// How many problems are looked at. Whoever has more will mend these first.

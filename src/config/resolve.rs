@@ -16,8 +16,8 @@ use super::file::{self, ReadError, Trusted};
 use super::keys::KEYS;
 use super::read::{Reader, problem_at};
 use super::seconds;
-use super::{Config, ConfigError, Loaded, Problem, SHOWN_BYTES_MAX};
-use crate::error::escape;
+use super::{Config, ConfigError, Loaded, Problem};
+use crate::error::{SHOWN_BYTES_MAX, escape};
 
 /// How much of the parser's own message is shown, in bytes.
 const MESSAGE_BYTES_MAX: usize = 300;

@@ -7,11 +7,8 @@ use std::path::Path;
 use super::files::runnable;
 use super::report::{Finding, Level};
 use crate::config::Config;
-use crate::error::escape;
+use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::time::secs;
-
-/// How much of a variable's name is shown, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
 
 /// The tool, and what it would be asked for. Nothing where there are no secrets.
 pub(super) fn secrets(config: &Config) -> Vec<Finding> {

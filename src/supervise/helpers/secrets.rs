@@ -16,7 +16,7 @@ use platform::Pid;
 use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
 use super::secret_answer as answer;
 use crate::config::{Config, SecretEntry};
-use crate::error::escape;
+use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::Generation;
 use crate::supervise::launch::environment::Secret;
 use crate::supervise::report::happening::Happening;
@@ -32,9 +32,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a tool's argument holds in place of the secret's name.
 const PLACEHOLDER: &str = "{name}";
-
-/// How much of a variable's name a message repeats, in bytes.
-const VARIABLE_BYTES_MAX: usize = 60;
 
 /// How many secrets one message explains.
 const EXPLAINED_MAX: usize = 8;
@@ -336,7 +333,7 @@ impl Entry {
     }
 
     fn shown(&self) -> String {
-        escape(self.variable(), VARIABLE_BYTES_MAX)
+        escape(self.variable(), SHOWN_BYTES_MAX)
     }
 }
 

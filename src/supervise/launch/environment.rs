@@ -13,12 +13,9 @@ use std::path::{Path, PathBuf};
 use super::dotenv;
 use crate::config::Config;
 use crate::config::file::{self, ReadError, Trusted};
-use crate::error::escape;
+use crate::error::{SHOWN_BYTES_MAX, escape};
 
 pub use super::program::{PATH_DEFAULT, ResolveError, ensure_worker_dir, resolve};
-
-/// How much of a variable's name a message repeats, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
 
 /// A secret's value. Debug and Display show that there is one, never what it is.
 #[derive(Clone, PartialEq, Eq)]

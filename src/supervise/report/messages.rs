@@ -12,15 +12,12 @@ use platform::Pid;
 use super::happening::{Happening, HookEvent, ProbeEnd};
 use super::status::{Exit, Probe, Status, Sync};
 use super::throttle::FREE_LINES;
-use crate::error::escape;
+use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::{AfterExit, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
 /// The failed start at which a worker counts as failing, and `restart-failing` is fired.
 const FAILING_AT: u32 = 5;
-
-/// How much of a variable's name a line repeats, in bytes.
-const VARIABLE_BYTES_MAX: usize = 60;
 
 /// One line of the log, and what goes with it.
 #[derive(Debug)]
@@ -118,7 +115,7 @@ impl Known {
                 Message::new(Level::Error, "reload", text)
             }
             Happening::LeaseFailed { variable, reason, has_last_value } => {
-                let shown = escape(&variable, VARIABLE_BYTES_MAX);
+                let shown = escape(&variable, SHOWN_BYTES_MAX);
                 let text = if has_last_value {
                     format!("cannot refresh secret {shown}: {reason}; using its last value")
                 } else {
@@ -127,7 +124,7 @@ impl Known {
                 Message::new(Level::Warn, "secret", text.clone()).about(variable, text).once()
             }
             Happening::LeasedAgain { variable } => {
-                let text = format!("secret {} can be leased again", escape(&variable, VARIABLE_BYTES_MAX));
+                let text = format!("secret {} can be leased again", escape(&variable, SHOWN_BYTES_MAX));
                 Message::new(Level::Info, "secret", text).about(variable, "leased")
             }
             Happening::HookFailed { event, reason } => {
