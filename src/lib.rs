@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod lock;
 pub mod policy;
 pub mod print;
 pub mod state_dir;

@@ -3,23 +3,20 @@
 //! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it
 //! decides which processes are signalled. Files are replaced as a whole, and the record is written over in one call, so
 //! a full disk keeps the old one and leaves no litter; they are not synced, since after a crash of the machine there is
-//! no worker left to know about. The lock is a flock: it ends with the process that holds it, however that dies, and no
-//! worker inherits it.
+//! no worker left to know about.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use platform::{Identity, Pid, StartTime};
+use platform::{Identity, Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ExitCode};
 
 /// The longest state file that is read, in bytes; a status takes some thousand.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The longest line that a holder writes into the lock file, in bytes.
-const HOLDER_BYTES_MAX: u64 = 256;
 
 /// The state directory of one config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +56,7 @@ impl StateDir {
         &self.path
     }
 
-    /// The file that is locked; its content is the holder.
+    /// The file that is locked.
     pub fn lock_path(&self) -> PathBuf {
         self.path.join("lock")
     }
@@ -109,7 +106,7 @@ fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
 }
 
 /// NotFound, or a parent that is not a directory.
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -156,114 +153,6 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than any that we write"));
     }
     Ok(Some(bytes))
-}
-
-/// The right to supervise one config. Lasts until it is dropped or the process ends.
-#[derive(Debug)]
-pub struct Lock {
-    file: File,
-}
-
-/// Who holds a lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its pid. A plain number: in a container it may be 1.
-    pub pid: u32,
-    /// Who that is, for a signal that must reach no other process; None where it can't be told.
-    pub identity: Option<Identity>,
-}
-
-/// What [`Lock::holder`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// Nobody holds the lock: no supervisor runs.
-    Free,
-    /// It is held by a supervisor that has not yet said who it is.
-    Unknown,
-    /// It is held.
-    By(Holder),
-}
-
-impl Lock {
-    /// Takes the lock, or tells the holder's pid, if it can be known. Never waits.
-    ///
-    /// The file (mode 0600) is created where it is missing and never removed: whoever removed it would let two
-    /// supervisors hold two different files. It names the last holder until [`Lock::announce`].
-    ///
-    /// # Errors
-    /// What open or flock report.
-    pub fn try_acquire(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).to_owned();
-        let file = options.open(dir.lock_path())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Ok(Lock { file })),
-            Err(TryLockError::WouldBlock) => Ok(Err(read_holder(&file).map(|holder| holder.pid))),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    /// Pid and start time of the holder before us; None where there was none, or that can't be read.
-    pub fn last_holder(&self) -> Option<(u32, String)> {
-        parse_holder(&self.file)
-    }
-
-    /// Writes into the file who holds it: our pid and start time, if the disk has room for them; else an unknown one
-    /// holds it. Readers take the first line only, and one that comes too early finds the last holder, whose start time
-    /// is no living process's.
-    pub fn announce(&self) {
-        let line = holder_line();
-        drop(self.file.write_all_at(line.as_bytes(), 0).and_then(|()| self.file.set_len(line.len() as u64)));
-    }
-
-    /// Whether the lock is held, and by whom; takes and changes nothing.
-    ///
-    /// To find out, a shared lock is tried and given back at once. A supervisor that starts in these microseconds finds
-    /// the lock taken; it tries again for seconds before it gives up, so that this is harmless.
-    ///
-    /// # Errors
-    /// What open or flock report; a missing file is no error.
-    pub fn holder(dir: &StateDir) -> io::Result<Held> {
-        let file = match File::open(dir.lock_path()) {
-            Ok(file) => file,
-            Err(error) if is_missing(&error) => return Ok(Held::Free),
-            Err(error) => return Err(error),
-        };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Held::Free),
-            Err(TryLockError::WouldBlock) => Ok(read_holder(&file).map_or(Held::Unknown, Held::By)),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-}
-
-/// `PID START` of this process, or `PID` where the system won't tell the start.
-fn holder_line() -> String {
-    let pid = platform::own_pid();
-    let identity = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok().flatten());
-    identity.map_or_else(|| format!("{pid}\n"), |identity| format!("{pid} {}\n", identity.started))
-}
-
-/// Who a locked file says its holder is; None for no text or a process that is gone.
-fn read_holder(file: &File) -> Option<Holder> {
-    let (pid, started) = parse_holder(file)?;
-    if started.is_empty() {
-        return Some(Holder { pid, identity: None });
-    }
-    let written = Identity { pid: Pid::new(pid.try_into().ok()?)?, started: StartTime::from(started) };
-    match platform::identify(written.pid) {
-        Ok(found) => (found.as_ref() == Some(&written)).then_some(Holder { pid, identity: Some(written) }),
-        Err(_) => Some(Holder { pid, identity: None }),
-    }
-}
-
-/// Pid and start time in a file's first line; an empty one where the system would not tell it.
-fn parse_holder(file: &File) -> Option<(u32, String)> {
-    let mut text = String::new();
-    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
-    let (line, _) = text.split_once('\n')?;
-    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
-    let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
-    Some((pid, started.to_owned()))
 }
 
 /// How long a worker record is, in bytes, so that the next one fits into its place. The longest is a mark of some 140
@@ -321,6 +210,11 @@ impl WorkerRecord {
             Record::Worker(identity) => worker == Some(identity.pid),
             Record::Launching(_) | Record::Unclear => false,
         }
+    }
+
+    /// What is on disk has been removed or was another's: the next write is one from scratch.
+    pub fn forget(&mut self) {
+        (self.file, self.on_disk) = (None, Record::Unclear);
     }
 
     /// Records that a worker with this mark is about to be spawned.

@@ -3,13 +3,14 @@
 
 mod support;
 
-use std::fs::{metadata, read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{metadata, read, read_to_string, remove_dir_all};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, Instant};
 
-use support::words::{READY, STARTED};
+use support::words::{PORT_LOST, READY, STARTED};
 use support::{LIMIT, Scene, Signal, process_alive, wait_for, wait_until};
-use worker_supervisor::state_dir::{Held, Lock, StateDir};
+use worker_supervisor::lock::{Held, Lock};
+use worker_supervisor::state_dir::StateDir;
 
 /// What a second supervisor says when it begins to wait.
 const WAITING: &str = "holds the lock; waiting for it to stop";
@@ -107,7 +108,7 @@ fn lock_is_free_as_soon_as_its_holder_is_gone_though_the_worker_lives() {
     let worker = first.wait_ready();
     let dir = StateDir::existing(&scene.file("state"), "worker").expect("it is ours").expect("it exists");
     let held = Lock::holder(&dir).expect("the lock can be looked at");
-    assert!(matches!(&held, Held::By(holder) if i64::from(holder.pid) == i64::from(first.pid())), "{held:?}");
+    assert!(matches!(&held, Held::By(holder) if holder.pid == first.pid().cast_unsigned()), "{held:?}");
     first.kill();
     assert!(process_alive(worker));
     assert_eq!(Lock::holder(&dir).expect("the lock can be looked at"), Held::Free);
@@ -171,4 +172,65 @@ fn two_configurations_do_not_meet() {
     second.wait_ready();
     assert_eq!(first.lines_with(WAITING), Vec::<String>::new());
     assert_eq!(second.lines_with(WAITING), Vec::<String>::new());
+}
+
+#[test]
+fn a_state_directory_that_is_removed_is_made_anew_and_still_guards_the_worker() {
+    let scene = quiet_scene().set("health_interval_secs", "0.05");
+    let first = scene.start();
+    let worker = first.wait_ready();
+    remove_dir_all(scene.file("state")).expect("removed");
+    first.wait_for_log("somebody removed the state directory or its lock; made it anew");
+    wait_for("a status", LIMIT, || scene.story(), || scene.status()?["pid"].as_i64());
+    let recorded = read_to_string(scene.file("state/worker/worker.json")).expect("a record");
+    assert!(recorded.contains(&format!("\"pid\":{worker},")), "{recorded}");
+    let second = scene.run(&[]);
+    assert_eq!(second.code, Some(75), "{second:?}");
+    assert_eq!(scene.run(&["status"]).code, Some(0));
+    assert_eq!(scene.run(&["restart"]).code, Some(0));
+    assert_eq!(scene.report().starts().len(), 2, "{}", scene.story());
+    assert_eq!(first.stop(), 0);
+}
+
+#[test]
+fn a_supervisor_gives_way_to_one_that_has_taken_its_place() {
+    let scene = quiet_scene();
+    let first = scene.start();
+    let worker = first.wait_ready();
+    remove_dir_all(scene.file("state")).expect("removed");
+    let second = scene.start();
+    let line = second.wait_for_log(PORT_LOST);
+    assert!(line.contains(&format!("the worker of another supervisor: pid {}", first.pid())), "{line}");
+    assert!(process_alive(worker));
+    // Something happens that the first one would write down.
+    first.signal(Signal::SIGUSR1);
+    assert_eq!(first.wait_exit(), 75);
+    let said = first.wait_for_log("giving way");
+    assert!(said.contains(&format!("another supervisor (pid {}) has the state directory now", second.pid())), "{said}");
+    second.wait_ready();
+    assert_eq!(scene.report().starts().len(), 2, "{}", scene.story());
+    assert_eq!(scene.status().map(|status| status["supervisor_pid"].as_i64()), Some(Some(second.pid().into())));
+    assert_eq!(second.stop(), 0);
+}
+
+#[test]
+fn one_configuration_under_two_names_has_one_worker() {
+    let scene = quiet_scene();
+    let first = scene.start();
+    let worker = first.wait_ready();
+    let link = scene.file("alias.toml");
+    symlink(scene.config_file(), &link).expect("a link");
+    let mut alias = std::process::Command::new(scene.program().get_program());
+    alias.arg("--config").arg(&link).env("HOME", scene.file("another-home"));
+    let second = scene.start_with(&mut alias);
+    let line = second.wait_for_nth_log(2, PORT_LOST);
+    assert!(line.contains(&format!("pid {} for configuration worker", first.pid())), "{line}");
+    // Not even while the first one's worker is away.
+    first.signal(Signal::SIGUSR1);
+    first.wait_nth_ready(2);
+    assert_eq!(second.lines_with(STARTED), Vec::<String>::new());
+    assert!(!process_alive(worker));
+    assert_eq!(first.stop(), 0);
+    second.wait_ready();
+    assert_eq!(second.stop(), 0);
 }

@@ -15,7 +15,8 @@ use plist::{Dictionary, Value};
 use worker_supervisor::commands::launchd::{Answer, Job, Launchctl, Session, ensure_supported};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::{Error, ExitCode};
-use worker_supervisor::state_dir::{Lock, StateDir};
+use worker_supervisor::lock::Lock;
+use worker_supervisor::state_dir::StateDir;
 
 const PROGRAM: &str = "/usr/local/bin/worker-supervisor";
 const SEARCH_PATH: &str = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
@@ -389,12 +390,13 @@ fn a_supervisor_that_launchd_did_not_start_is_named() {
     let dir = Dir::new();
     let config = config(&dir, "");
     let state = StateDir::open(&config.state_dir, &config.name).expect("the state directory");
-    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
     lock.announce();
     let warning = format!("warning: another supervisor runs already, pid {}", std::process::id());
     assert!(run(install, &dir, &mut FakeLaunchd::new(&dir)).expect("installed").contains(&warning));
     let mut launchd = FakeLaunchd { loaded: Some(shown(&plist_path(&dir), "running")), ..FakeLaunchd::new(&dir) };
     assert!(!run(install, &dir, &mut launchd).expect("installed").contains("warning"), "the old job's own");
     drop(lock);
+    fs::write(state.lock_path(), "1 another-start\n").expect("written");
     assert!(!run(install, &dir, &mut FakeLaunchd::new(&dir)).expect("installed").contains("warning"));
 }

@@ -10,7 +10,8 @@ use worker_supervisor::commands::restart::restart;
 use worker_supervisor::commands::status::{Style, status};
 use worker_supervisor::config::Config;
 use worker_supervisor::error::ExitCode;
-use worker_supervisor::state_dir::{Lock, StateDir};
+use worker_supervisor::lock::Lock;
+use worker_supervisor::state_dir::StateDir;
 use worker_supervisor::supervise::report::status::Status;
 use worker_supervisor::time::Now;
 
@@ -25,9 +26,14 @@ fn state_dir(config: &Config) -> StateDir {
 }
 
 fn lock(config: &Config) -> Lock {
-    let lock = Lock::try_acquire(&state_dir(config)).expect("no error").expect("the lock is free");
+    let lock = Lock::of_config(&state_dir(config)).expect("no error").expect("the lock is free");
     lock.announce();
     lock
+}
+
+/// What a supervisor leaves that is gone: its lock file.
+fn leave_lock(config: &Config) {
+    fs::write(state_dir(config).lock_path(), "1 another-start\n").expect("written");
 }
 
 /// What a supervisor in this process would have written just now.
@@ -88,7 +94,7 @@ fn a_healthy_worker_is_exit_code_0_and_any_other_1() {
 fn the_file_of_a_dead_supervisor_proves_nothing() {
     let dir = Dir::new();
     let config = config(&dir);
-    drop(lock(&config));
+    leave_lock(&config);
     healthy().write(&state_dir(&config)).expect("written");
     let (code, headline) = ask(&config);
     assert_eq!(code, ExitCode::NotRunning);
@@ -153,7 +159,7 @@ fn a_restart_needs_a_supervisor() {
     let dir = Dir::new();
     let config = config(&dir);
     assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("none").code, ExitCode::NotRunning);
-    drop(lock(&config));
+    leave_lock(&config);
     healthy().write(&state_dir(&config)).expect("written");
     let error = restart(&config, &mut Vec::new(), None).expect_err("none");
     assert_eq!(error.code, ExitCode::NotRunning);

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use operator_support::{Dir, names};
-use worker_supervisor::state_dir::{Lock, StateDir};
+use worker_supervisor::lock::Lock;
+use worker_supervisor::state_dir::StateDir;
 use worker_supervisor::supervise::logs::rotation::Rotation;
 use worker_supervisor::supervise::report::status::Status;
 
@@ -73,7 +74,7 @@ fn on_a_disk_of_its_own() {
     assert_eq!(new.write(&state).expect_err("the disk is full").kind(), ErrorKind::StorageFull);
     assert_eq!(Status::read(&state).expect("the old one"), Some(old));
     assert_eq!(names(state.path()), ["lock", "status.json"]);
-    assert!(Lock::try_acquire(&state).expect("no error").is_ok(), "a full disk keeps nobody from starting");
+    assert!(Lock::of_config(&state).expect("no error").is_ok(), "a full disk keeps nobody from starting");
 }
 
 fn fill(path: &Path) {

@@ -9,7 +9,8 @@ use std::path::Path;
 use operator_support::{Dir, names};
 use platform::Pid;
 use worker_supervisor::error::ExitCode;
-use worker_supervisor::state_dir::{FILE_BYTES_MAX, Held, Lock, Record, StateDir, WorkerRecord};
+use worker_supervisor::lock::{Held, Lock};
+use worker_supervisor::state_dir::{FILE_BYTES_MAX, Record, StateDir, WorkerRecord};
 use worker_supervisor::supervise::report::status::{Status, Transition};
 
 fn open(dir: &Dir) -> StateDir {
@@ -66,29 +67,52 @@ fn a_lock_is_held_once_and_names_its_holder() {
     let dir = Dir::new();
     let state = open(&dir);
     assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
-    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
     lock.announce();
     assert_eq!(mode(&state.lock_path()), 0o600);
-    assert_eq!(Lock::try_acquire(&state).expect("no error").err(), Some(Some(std::process::id())));
+    assert_eq!(Lock::of_config(&state).expect("no error").err(), Some(Some(std::process::id())));
     let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
     assert_eq!((holder.pid, holder.identity), (std::process::id(), Some(own_identity())));
     drop(lock);
+    // This process would go on being its holder for as long as it lives, which is right for a supervisor.
+    fs::write(state.lock_path(), "1 another-start\n").expect("written");
     assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
-    assert!(state.lock_path().exists());
-    assert!(Lock::try_acquire(&state).expect("no error").is_ok());
+    assert!(Lock::of_config(&state).expect("no error").is_ok());
+}
+
+#[test]
+fn a_lock_whose_file_was_removed_or_replaced_is_not_in_place() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
+    assert!(lock.is_in_place());
+    fs::remove_file(state.lock_path()).expect("removed");
+    assert!(!lock.is_in_place());
+    let second = Lock::of_config(&state).expect("no error").expect("another file's lock is free");
+    assert!(second.is_in_place() && !lock.is_in_place());
+}
+
+#[test]
+fn a_living_holder_is_found_without_taking_anything() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    Lock::of_config(&state).expect("no error").expect("the lock is free").announce();
+    // The lock is free, but who announced itself lives: nothing was tried.
+    let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
+    assert_eq!(holder.pid, std::process::id());
 }
 
 #[test]
 fn what_a_dead_holder_left_names_nobody() {
     let dir = Dir::new();
     let state = open(&dir);
-    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
     lock.announce();
     let own = std::process::id();
     for left in ["", "12", "x y\n", "0\n", "-1 x\n", "1 x\n", "2147483647 x\n", "4294967296\n", &format!("{own} x\n")] {
         fs::write(state.lock_path(), left).expect("written");
         assert_eq!(Lock::holder(&state).expect("a look"), Held::Unknown, "{left:?}");
-        assert_eq!(Lock::try_acquire(&state).expect("no error").err(), Some(None), "{left:?}");
+        assert_eq!(Lock::of_config(&state).expect("no error").err(), Some(None), "{left:?}");
     }
 }
 
@@ -97,7 +121,7 @@ fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
     let dir = Dir::new();
     let state = open(&dir);
     fs::write(state.lock_path(), "4194304 ".to_owned() + &"x".repeat(200) + "\n").expect("written");
-    let lock = Lock::try_acquire(&state).expect("no error").expect("the lock is free");
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
     lock.announce();
     let text = fs::read_to_string(state.lock_path()).expect("read");
     assert_eq!(text, format!("{} {}\n", std::process::id(), own_identity().started));

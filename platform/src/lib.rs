@@ -50,6 +50,7 @@ compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 mod exit;
 mod files;
 mod limits;
+mod locks;
 mod pid;
 mod ports;
 mod process;
@@ -63,6 +64,7 @@ pub use crate::files::{
     takes_output,
 };
 pub use crate::limits::{SetupError, effective_user_id, is_local_error, open_files_limit, prepare_process};
+pub use crate::locks::{ByteLock, lock_byte};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free, reset_on_close};
 pub use crate::process::{Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor};

@@ -12,9 +12,10 @@ use platform::{Identity, Pinned, Signal};
 
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
+use crate::lock::{Held, Holder, Lock};
 use crate::policy::{Condition, KILL_TIME};
 use crate::print::print;
-use crate::state_dir::{Held, Holder, Lock, StateDir};
+use crate::state_dir::StateDir;
 use crate::supervise::report::status::Status;
 use crate::time::{Now, millis, span};
 

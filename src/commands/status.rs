@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
+use crate::lock::{Held, Lock};
 use crate::policy::Condition;
 use crate::print::print;
-use crate::state_dir::{Held, Lock, StateDir};
+use crate::state_dir::StateDir;
 use crate::supervise::report::status::{Exit, Probe, Status, Sync};
 use crate::time::{Now, millis, millis_and_tenth, span};
 

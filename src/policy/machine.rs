@@ -83,6 +83,7 @@ impl Machine {
             Event::SyncEnded { generation, accepted } => self.sync_ended(now, generation, accepted),
             Event::StopRequested(signal) => self.stop_requested(now, signal),
             Event::RestartRequested => self.restart_requested(now),
+            Event::LockLost => self.lock_lost(now),
         }
     }
 

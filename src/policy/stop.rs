@@ -31,6 +31,13 @@ impl Machine {
         Actions::NONE
     }
 
+    pub(super) fn lock_lost(&mut self, now: Instant) -> Actions {
+        if let State::Draining { after_exit: AfterExit::Stop, .. } = self.state {
+            return Actions::NONE;
+        }
+        self.stop_requested(now, StopSignal::Term)
+    }
+
     pub(super) fn restart_requested(&mut self, now: Instant) -> Actions {
         match &mut self.state {
             State::Leasing { .. } => {

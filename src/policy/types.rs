@@ -90,6 +90,8 @@ pub enum Event {
     StopRequested(StopSignal),
     /// Somebody wants a graceful restart with the configuration read anew.
     RestartRequested,
+    /// Another supervisor has taken this one's place: a stop, and no haste.
+    LockLost,
 }
 
 /// Who holds the port, as far as it decides what may be done about it.

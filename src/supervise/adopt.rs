@@ -14,7 +14,8 @@ use platform::{Pid, Scope};
 use super::kill_all;
 use super::mark::{Mark, VARIABLE};
 use super::worker::Worker;
-use crate::state_dir::{Lock, Record};
+use crate::lock::Lock;
+use crate::state_dir::Record;
 
 /// How often a worker that was being spawned is looked for.
 const LOOKS_MAX: u32 = 6;

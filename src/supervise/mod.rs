@@ -10,6 +10,7 @@ mod adopt;
 mod client;
 mod helpers;
 pub mod launch;
+mod locks;
 pub mod logs;
 mod mark;
 mod perform;
@@ -40,6 +41,7 @@ use self::sources::{Ready, SignalReader, TakenSignals};
 use self::worker::{Departure, Found, Worker};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
+use crate::lock::Lock;
 use crate::policy::{Actions, Condition, Event, Generation, Machine};
 use crate::state_dir::WorkerRecord;
 use crate::time::Now;
@@ -62,6 +64,8 @@ struct Supervisor {
     launcher: Launcher,
     hooks: Hooks,
     logs: Logs,
+    /// `None`: another supervisor has it, and this one gives way.
+    lock: Option<Lock>,
     record: WorkerRecord,
     reporter: Reporter,
     /// Set by the policy's `Quit`.
@@ -75,6 +79,7 @@ impl Supervisor {
         loop {
             // First of all what came of the first launch: it is news now, not when the first event comes.
             let now = Now::read();
+            self.keep_locks(now);
             self.tell(now);
             if let Some(code) = self.end {
                 self.leave(now);
@@ -92,7 +97,7 @@ impl Supervisor {
         holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
         kill_all(holders);
         if self.reporter.is_status_stale(&self.machine) {
-            self.reporter.write_status(&self.machine, now);
+            self.write_status(now);
         }
         self.hooks.kill_all();
         self.logs.abandon();
@@ -106,7 +111,7 @@ impl Supervisor {
         if self.reporter.is_status_stale(&self.machine) {
             self.poll(events, Some(Duration::ZERO))?;
             if events.is_empty() || !self.reporter.put_status_off() {
-                self.reporter.write_status(&self.machine, now);
+                self.write_status(now);
             }
         }
         if events.is_empty() {
@@ -286,15 +291,22 @@ impl Supervisor {
             return;
         }
         // What is told of the state has to be what it is now.
-        self.reporter.write_status(&self.machine, now);
+        self.write_status(now);
         let details = self.reporter.details(event);
         self.hooks.fire(event, &details, self.poll.registry(), now.instant, &mut self.reporter.news);
+    }
+
+    fn write_status(&mut self, now: Now) {
+        // Another supervisor's file is not written over.
+        if self.lock.is_some() {
+            self.reporter.write_status(&self.machine, now);
+        }
     }
 
     /// Keeps on record who is to be ended by the next supervisor, should this one be killed.
     fn write_record(&mut self) {
         let pid = self.worker.as_ref().map(Worker::pid);
-        if self.record.names(pid) {
+        if self.lock.is_none() || self.record.names(pid) {
             return;
         }
         let written = match pid {

@@ -18,7 +18,7 @@ use super::worker::Worker;
 use crate::config::Config;
 use crate::error::ExitCode;
 use crate::http::{Method, Request};
-use crate::policy::{Action, Event, Generation, Owner, ProbeOutcome, SYNC_TIMEOUT, StopSignal};
+use crate::policy::{Action, Event, Generation, Holders, Owner, ProbeOutcome, SYNC_TIMEOUT, StopSignal};
 use crate::time::Now;
 
 impl Supervisor {
@@ -45,6 +45,15 @@ impl Supervisor {
 
     fn launch(&mut self, generation: Generation, now: Now) -> Event {
         let address = self.config.address();
+        // Where the lock can't be had, the marks of workers still keep supervisors from each other's.
+        let is_claimed = self.port.claim(address).unwrap_or_else(|error| {
+            self.reporter.warn("address-lock", format!("cannot claim the address: {error}; going on without it"));
+            true
+        });
+        if !is_claimed {
+            self.reporter.saw_holders(self.port.names());
+            return Event::PortHeld { generation, holders: Holders::Untouchable };
+        }
         match self.port.check(address, self.launcher.take_trial()) {
             Ok(None) => {}
             Ok(Some(holders)) => {
@@ -227,7 +236,11 @@ impl Supervisor {
 
     fn quit(&mut self, is_stuck: bool) {
         self.secrets.abort();
-        self.end = Some(if is_stuck { ExitCode::Failed } else { ExitCode::Ok });
+        self.end = Some(match (is_stuck, &self.lock) {
+            (true, _) => ExitCode::Failed,
+            (false, Some(_)) => ExitCode::Ok,
+            (false, None) => ExitCode::AlreadyRunning,
+        });
     }
 }
 

@@ -1,7 +1,8 @@
 //! The port: whether it is free, who holds it instead, and how they are asked to go.
 //!
 //! The free case is one bind and scans nothing. Holders are pinned by identity when they are found, and checked again
-//! right before each signal. Never signals this process, an ancestor, or pid 1 and below.
+//! right before each signal. Never signals this process, an ancestor, or pid 1 and below, nor anybody while another
+//! supervisor of this user has a claim to the address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,8 @@ use std::net::SocketAddr;
 use platform::{Pid, Pinned, PortTrial, Signal};
 
 use super::mark::Mark;
-use crate::error::escape;
+use crate::error::{Error, escape};
+use crate::lock::Lock;
 use crate::policy::Holders;
 
 /// How much of a program's path or a user's name is shown, in bytes.
@@ -23,12 +25,48 @@ const NAMED_MAX: usize = 4;
 pub(super) struct PortWatch {
     /// The address that all of it is about; a reload may bring another.
     address: Option<SocketAddr>,
+    /// Keeps other supervisors of this user from the address.
+    claim: Option<Lock>,
     asked: Vec<Pinned>,
     found: Vec<Pinned>,
     names: Option<String>,
 }
 
 impl PortWatch {
+    /// Claims an address for this supervisor, for as long as it is the one that is watched. False: another supervisor
+    /// of this user has it, and is named.
+    ///
+    /// # Errors
+    /// The claim can't be made, nor can it be known whether another has it.
+    pub(super) fn claim(&mut self, address: SocketAddr) -> Result<bool, Error> {
+        if self.address != Some(address) {
+            // Whoever held another address is in nobody's way any more.
+            *self = Self { address: Some(address), ..Self::default() };
+        }
+        if self.claim.is_some() {
+            return Ok(true);
+        }
+        match Lock::of_address(address)? {
+            Ok(lock) => self.claim = Some(lock),
+            // One without a pid here has ports of its own, as in a container, or is a stranger as others.
+            Err(None) => {}
+            Err(Some(pid)) => {
+                self.names = Some(describe_supervised(address, pid));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Claims the address anew if somebody has removed the file of the lock.
+    pub(super) fn renew_claim(&mut self) {
+        if self.claim.as_ref().is_some_and(|lock| !lock.is_in_place()) {
+            self.claim = None;
+            // Where that fails the next launch says so.
+            self.claim = self.address.and_then(|address| Lock::of_address(address).ok()?.ok());
+        }
+    }
+
     /// Whether somebody holds the port; `None` if it is free. Looks for the holders only if it is held and those who
     /// were asked to go are gone. `trial`: a socket made ahead, which is used if it is for this address.
     ///
@@ -37,12 +75,8 @@ impl PortWatch {
     /// the same error and say so; that is not this function's to judge.
     pub(super) fn check(&mut self, address: SocketAddr, trial: Option<PortTrial>) -> io::Result<Option<Holders>> {
         let trial = trial.filter(|trial| trial.addr() == address);
-        if self.address != Some(address) {
-            // Whoever held another address is in nobody's way any more.
-            *self = Self { address: Some(address), ..Self::default() };
-        }
         if trial.map_or_else(|| platform::port_is_free(address), PortTrial::is_free)? {
-            *self = Self::default();
+            self.forget_holders();
             return Ok(None);
         }
         self.asked.retain(Pinned::is_alive);
@@ -52,10 +86,14 @@ impl PortWatch {
         let found = self.find(address);
         // Holders that went between the two looks are found by none, and the port is free now.
         if found == Holders::Unseen && platform::port_is_free(address)? {
-            *self = Self::default();
+            self.forget_holders();
             return Ok(None);
         }
         Ok(Some(found))
+    }
+
+    fn forget_holders(&mut self) {
+        (self.asked, self.found, self.names) = (Vec::new(), Vec::new(), None);
     }
 
     /// The holders found last, in words.
@@ -135,6 +173,17 @@ pub(crate) fn describe_holders(address: SocketAddr, pids: &[Pid]) -> String {
     format!("a process of user {} that we cannot see", users.join(", "))
 }
 
+/// The worker of the supervisor with this pid that listens on an address, or that supervisor.
+fn describe_supervised(address: SocketAddr, supervisor: u32) -> String {
+    let mut workers = platform::holders(address).unwrap_or_default();
+    workers.retain(|worker| neighbour(*worker).is_some_and(|mark| mark.supervisor == supervisor));
+    if workers.is_empty() {
+        let named = Pid::new(supervisor.cast_signed()).map(|pid| describe(&[pid]));
+        return format!("another supervisor, {}", named.unwrap_or_else(|| format!("pid {supervisor}")));
+    }
+    describe(&workers)
+}
+
 /// The supervisor, another than this one, whose live worker a process belongs to.
 fn neighbour(pid: Pid) -> Option<Mark> {
     Mark::of(pid).filter(Mark::is_of_another_living_supervisor)
@@ -171,7 +220,9 @@ mod tests {
         let before = "127.0.0.1:1".parse().ok();
         let mut port = PortWatch { address: before, asked: vec![pinned], ..PortWatch::default() };
         let ours = TcpListener::bind("127.0.0.1:0").unwrap();
-        let found = port.check(ours.local_addr().unwrap(), None).unwrap();
+        let address = ours.local_addr().unwrap();
+        assert!(port.claim(address).unwrap());
+        let found = port.check(address, None).unwrap();
         elsewhere.kill().unwrap();
         elsewhere.wait().unwrap();
         assert_ne!(found, Some(Holders::Asked));

@@ -20,8 +20,9 @@ use super::sources::SignalReader;
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
+use crate::lock::{Lock, name_holder};
 use crate::policy::{KILL_TIME, Machine};
-use crate::state_dir::{Lock, StateDir, WorkerRecord};
+use crate::state_dir::{StateDir, WorkerRecord};
 use crate::time::Now;
 
 /// Between two attempts to get the lock.
@@ -51,9 +52,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
-    let code = supervisor(config, poll, signals, launcher, &state_dir, &lock)?.supervise();
-    drop(lock);
-    code
+    supervisor(config, poll, signals, launcher, &state_dir, lock)?.supervise()
 }
 
 /// The lock, or `None` if a signal said to stop before it was free.
@@ -68,11 +67,11 @@ fn wait_for_lock(
     let mut events = Events::with_capacity(4);
     let mut is_announced = false;
     loop {
-        let tried = Lock::try_acquire(state_dir);
+        let tried = Lock::of_config(state_dir);
         let tried = tried.map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))?;
         let holder = match tried {
             Ok(lock) => return Ok(Some(lock)),
-            Err(holder) => holder.map_or_else(|| "an unknown pid".to_owned(), |pid| format!("pid {pid}")),
+            Err(holder) => name_holder(holder),
         };
         if Instant::now() >= give_up_at {
             let message = format!(
@@ -103,12 +102,12 @@ fn supervisor(
     signals: SignalReader,
     launcher: Launcher,
     state_dir: &StateDir,
-    lock: &Lock,
+    lock: Lock,
 ) -> Result<Supervisor, Error> {
     let now = Now::read();
     let cannot = |error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error);
     let record = WorkerRecord::read(state_dir).map_err(cannot)?;
-    let adopted = adopt::find(&record, &config.name, lock, poll.registry(), now.instant).map_err(cannot)?;
+    let adopted = adopt::find(&record, &config.name, &lock, poll.registry(), now.instant).map_err(cannot)?;
     let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
@@ -128,6 +127,7 @@ fn supervisor(
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
         record: WorkerRecord::new(state_dir, record),
+        lock: Some(lock),
         poll,
         signals,
         machine,
@@ -140,9 +140,11 @@ fn supervisor(
         end: None,
         config,
     };
-    // Only now: a record that makes no sense is read with the help of the last holder's name.
     supervisor.write_record();
-    lock.announce();
+    // Only now: a record that makes no sense is read with the help of the last holder's name.
+    if let Some(lock) = &supervisor.lock {
+        lock.announce();
+    }
     supervisor.carry_out(now, orders);
     Ok(supervisor)
 }

@@ -89,6 +89,9 @@ pub(crate) struct Habits {
     pub(crate) never_ends: u64,
     pub(crate) stops: u64,
     pub(crate) restarts: u64,
+    pub(crate) lock_lost: u64,
+    /// A worker that goes leaves a descendant with a session of its own on the port.
+    pub(crate) leaves_listener: u64,
     pub(crate) sleeps: u64,
     pub(crate) mischief: u64,
 }
@@ -110,6 +113,8 @@ impl Habits {
             never_ends: dice.pick(&[0, 8, 2]),
             stops: dice.pick(&[0, 0, 60, 15]),
             restarts: dice.pick(&[0, 60, 15, 4]),
+            lock_lost: dice.pick(&[0, 0, 60, 15]),
+            leaves_listener: dice.pick(&[0, 0, 8, 2]),
             sleeps: dice.pick(&[0, 0, 10, 3]),
             mischief: dice.pick(&[0, 20, 4]),
         }

@@ -17,7 +17,7 @@ const CONDITIONS: [Condition; 10] = [
     Condition::Stopped,
 ];
 
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "TimePassed",
     "Spawned",
     "LaunchFailed",
@@ -31,6 +31,7 @@ const EVENTS: [&str; 13] = [
     "SyncEnded",
     "StopRequested",
     "RestartRequested",
+    "LockLost",
 ];
 
 /// The columns of the written table; it has one for both reasons to wait.
@@ -145,5 +146,6 @@ fn column(event: Event) -> usize {
         Event::SyncEnded { .. } => 10,
         Event::StopRequested(_) => 11,
         Event::RestartRequested => 12,
+        Event::LockLost => 13,
     }
 }

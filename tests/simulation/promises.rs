@@ -51,7 +51,7 @@ impl Record {
     /// Whether the event is about a worker, a launch or an exchange that there isn't, or not any more.
     pub(crate) fn is_stale(&self, event: Event) -> bool {
         match event {
-            Event::TimePassed | Event::StopRequested(_) | Event::RestartRequested => false,
+            Event::TimePassed | Event::StopRequested(_) | Event::RestartRequested | Event::LockLost => false,
             Event::Spawned(generation)
             | Event::LaunchFailed(generation)
             | Event::PortHeld { generation, .. }
@@ -90,6 +90,9 @@ impl Record {
                 self.owner = None;
             }
             Event::StopRequested(signal) => self.stop_requested(now, signal, settings.drain),
+            // A stop, but never one that asks for haste.
+            Event::LockLost if self.stops == 0 => self.stop_requested(now, StopSignal::Term, settings.drain),
+            Event::LockLost => {}
         }
     }
 

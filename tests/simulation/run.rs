@@ -110,7 +110,8 @@ impl Run {
         }
         assert!(self.record.has_quit(), "a stop ends");
         let before = self.machine.clone();
-        for event in [Event::TimePassed, Event::StopRequested(StopSignal::Int), Event::RestartRequested] {
+        let any = [Event::TimePassed, Event::StopRequested(StopSignal::Int), Event::RestartRequested, Event::LockLost];
+        for event in any {
             self.feed(event);
         }
         for _ in 0..4 {
@@ -137,7 +138,10 @@ impl Run {
     }
 
     fn somebody_signals(&mut self) {
-        let (stops, restarts) = (self.world.habits().stops, self.world.habits().restarts);
+        let Habits { stops, restarts, lock_lost, .. } = *self.world.habits();
+        if self.dice.one_in(lock_lost) {
+            self.feed(Event::LockLost);
+        }
         if self.dice.one_in(restarts) {
             self.feed(Event::RestartRequested);
             self.hear_replies();
@@ -159,7 +163,8 @@ impl Run {
             if self.machine.condition() == Condition::Launching && self.dice.one_in(30) {
                 let stops = self.dice.one_in(self.world.habits().stops);
                 let calm = self.dice.pick(&[Event::TimePassed, Event::RestartRequested]);
-                self.feed(if stops { Event::StopRequested(StopSignal::Hup) } else { calm });
+                let end = self.dice.pick(&[Event::StopRequested(StopSignal::Hup), Event::LockLost]);
+                self.feed(if stops { end } else { calm });
             }
             let Some(event) = self.world.reply(&mut self.dice, self.now) else { return };
             self.feed(event);

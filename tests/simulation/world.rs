@@ -158,6 +158,9 @@ impl World {
             worker.exits_at = reaction(dice, now, self.habits.ignores_drain);
             return Some(Event::LeaderExited(worker.generation));
         }
+        if dice.one_in(self.habits.leaves_listener) {
+            self.party = Some(Party { holders: Holders::Fresh, leaves_at: None });
+        }
         self.worker.take().map(|worker| Event::Exited(worker.generation))
     }
 

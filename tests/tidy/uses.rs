@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 6] = [
     &["main"],
     &["commands"],
     &["supervise"],
-    &["config", "state_dir", "cli"],
+    &["config", "lock", "state_dir", "cli"],
     &["policy", "http"],
     &["error", "time", "print"],
 ];

@@ -1,7 +1,6 @@
 //! What runs already for this config: another supervisor, and the worker that is on record.
 //!
-//! The state directory is looked at, never created. Asking whether the lock is held takes a shared lock for some
-//! microseconds, which a supervisor that starts just then waits out.
+//! The state directory is looked at, never created.
 
 use std::path::PathBuf;
 
@@ -10,8 +9,9 @@ use platform::Pid;
 use super::files::creatable;
 use super::report::Finding;
 use crate::config::Config;
+use crate::lock::{Held, Lock};
 use crate::policy::KILL_TIME;
-use crate::state_dir::{Held, Lock, Record, StateDir, WorkerRecord};
+use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::secs;
 
 /// What was found in the state directory.
@@ -111,7 +111,7 @@ fn living_worker(dir: &StateDir) -> Option<Pid> {
 mod tests {
     use super::*;
     use crate::commands::dry_run::report::{render, tests::config};
-    use crate::state_dir::Holder;
+    use crate::lock::Holder;
 
     fn standing(state: Result<DirState, String>, held: Held, worker: Option<i32>) -> Standing {
         Standing { dir: "/s/w".into(), state, supervisor: Ok(held), worker: worker.and_then(Pid::new) }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use super::job::Job;
 use super::launchctl::{self, Answer, LOOK_INTERVAL, Launchctl, Loaded};
 use crate::error::{Error, ExitCode, escape};
-use crate::state_dir::{Held, Lock, StateDir, replace_file};
+use crate::lock::{Held, Lock};
+use crate::state_dir::{StateDir, replace_file};
 
 /// For launchd itself, on top of what the job takes to end or to start.
 const LAUNCHD_MAX: Duration = Duration::from_secs(15);

@@ -1,0 +1,213 @@
+//! The right to supervise: a lock for each config, in its state directory, and one for each address that is probed, in
+//! a fixed place of the user's, whatever the config is called and wherever its state lies.
+//!
+//! A lock ends with the process that holds it, however that dies, and no worker inherits it. Its file is created where
+//! it is missing and never removed: whoever removes it lets a second supervisor lock another file of the same name,
+//! which [`Lock::is_in_place`] notices. A config's is a flock, which a new process holds too until it executes its
+//! program, so that the next supervisor finds no worker that is only half there.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use platform::{ByteLock, Identity, Pid, StartTime};
+
+use crate::error::{Error, ExitCode};
+use crate::state_dir::{StateDir, is_missing};
+
+/// Where the directory with the locks of addresses lies. Not TMPDIR nor a home: both depend on who starts a supervisor.
+const SHARED_DIR: &str = "/tmp";
+
+/// The longest line that a holder writes into the lock file, in bytes.
+const HOLDER_BYTES_MAX: u64 = 256;
+
+/// How often a lock is tried whose file goes just then.
+const TRIES_MAX: usize = 8;
+
+/// A lock that is held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its pid. A plain number: in a container it may be 1.
+    pub pid: u32,
+    /// Who that is, for a signal that must reach no other process; None where it can't be told.
+    pub identity: Option<Identity>,
+}
+
+/// What [`Lock::holder`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody holds the lock: no supervisor runs.
+    Free,
+    /// It is held by a supervisor that has not yet said who it is.
+    Unknown,
+    /// It is held.
+    By(Holder),
+}
+
+impl Lock {
+    /// Takes the lock of a config, or tells the holder's pid, if it can be known. Never waits. The file (mode 0600)
+    /// names the last holder until [`Lock::announce`].
+    ///
+    /// # Errors
+    /// What open or flock report.
+    pub fn of_config(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
+        acquire(&dir.lock_path(), |file| match file.try_lock() {
+            Ok(()) => Ok(Ok(())),
+            Err(TryLockError::WouldBlock) => Ok(Err(read_holder(file).map(|holder| holder.pid))),
+            Err(TryLockError::Error(error)) => Err(error),
+        })
+    }
+
+    /// Takes the lock of an address, or tells the holder's pid; None: it has none here. Never waits. All of a user's
+    /// lie in one file, an address a byte: drop the last one before another is taken.
+    ///
+    /// # Errors
+    /// The directory can't be made or is not ours alone; what open or fcntl report.
+    pub fn of_address(address: SocketAddr) -> Result<Result<Lock, Option<u32>>, Error> {
+        let dir =
+            StateDir::open(Path::new(SHARED_DIR), &format!("worker-supervisor-{}", platform::effective_user_id()))?;
+        let path = dir.path().join("addresses");
+        let byte = byte_of(address);
+        let taken = acquire(&path, |file| {
+            Ok(match platform::lock_byte(file, byte)? {
+                ByteLock::Taken => Ok(()),
+                ByteLock::HeldBy(pid) => Err(Some(pid)),
+                ByteLock::HeldUnseen => Err(None),
+            })
+        });
+        taken.map_err(|error| Error::cannot(ExitCode::Internal, format_args!("lock {path:?}"), error))
+    }
+
+    /// Whether the file that is locked is still the one that others find.
+    pub fn is_in_place(&self) -> bool {
+        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let locked = self.file.metadata().map(inode);
+        locked.is_ok_and(|locked| fs::symlink_metadata(&self.path).is_ok_and(|found| inode(found) == locked))
+    }
+
+    /// Pid and start time of the holder before us; None where there was none, or that can't be read.
+    pub fn last_holder(&self) -> Option<(u32, String)> {
+        parse_holder(&self.file)
+    }
+
+    /// Writes into the file who holds it: our pid and start time, if the disk has room for them; else an unknown one
+    /// holds it. Readers take the first line only, and one that comes too early finds the last holder, whose start time
+    /// is no living process's.
+    pub fn announce(&self) {
+        let line = holder_line();
+        drop(self.file.write_all_at(line.as_bytes(), 0).and_then(|()| self.file.set_len(line.len() as u64)));
+    }
+
+    /// Whether the lock of a config is held, and by whom. A holder that has announced itself and lives is believed.
+    /// Only where there is none a shared lock is tried, and given back at once; a supervisor that starts in these
+    /// microseconds finds the lock taken, and tries again for seconds.
+    ///
+    /// # Errors
+    /// What open or flock report; a missing file is no error.
+    pub fn holder(dir: &StateDir) -> io::Result<Held> {
+        let file = match File::open(dir.lock_path()) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(Held::Free),
+            Err(error) => return Err(error),
+        };
+        let holder = read_holder(&file);
+        if let Some(Holder { identity: Some(_), .. }) = &holder {
+            return Ok(holder.map_or(Held::Unknown, Held::By));
+        }
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Held::Free),
+            Err(TryLockError::WouldBlock) => Ok(holder.map_or(Held::Unknown, Held::By)),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// `PID START` of this process, or `PID` where the system won't tell the start.
+fn holder_line() -> String {
+    let pid = platform::own_pid();
+    let identity = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok().flatten());
+    identity.map_or_else(|| format!("{pid}\n"), |identity| format!("{pid} {}\n", identity.started))
+}
+
+/// Who a locked file says its holder is; None for no text or a process that is gone.
+fn read_holder(file: &File) -> Option<Holder> {
+    let (pid, started) = parse_holder(file)?;
+    if started.is_empty() {
+        return Some(Holder { pid, identity: None });
+    }
+    let written = Identity { pid: Pid::new(pid.try_into().ok()?)?, started: StartTime::from(started) };
+    match platform::identify(written.pid) {
+        Ok(found) => (found.as_ref() == Some(&written)).then_some(Holder { pid, identity: Some(written) }),
+        Err(_) => Some(Holder { pid, identity: None }),
+    }
+}
+
+/// Pid and start time in a file's first line; an empty one where the system would not tell it.
+fn parse_holder(file: &File) -> Option<(u32, String)> {
+    let mut text = String::new();
+    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let (line, _) = text.split_once('\n')?;
+    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
+    let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
+    Some((pid, started.to_owned()))
+}
+
+/// The holder of a lock, in words.
+pub(crate) fn name_holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "an unknown pid".to_owned(), |pid| format!("pid {pid}"))
+}
+
+/// Opens and locks a file; once more, if it was removed in between.
+fn acquire(
+    path: &Path,
+    take: impl Fn(&File) -> io::Result<Result<(), Option<u32>>>,
+) -> io::Result<Result<Lock, Option<u32>>> {
+    for _ in 0..TRIES_MAX {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if let Err(holder) = take(&file)? {
+            return Ok(Err(holder));
+        }
+        let lock = Lock { file, path: path.to_owned() };
+        if lock.is_in_place() {
+            return Ok(Ok(lock));
+        }
+    }
+    Ok(Err(None))
+}
+
+/// The byte that stands for an address in this network namespace: a digest (FNV-1a), so that two may share one, once
+/// in four thousand million.
+fn byte_of(address: SocketAddr) -> u32 {
+    let namespace = fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let parts = [&namespace.to_ne_bytes()[..], &ip.octets(), &address.port().to_ne_bytes()];
+    parts.into_iter().flatten().fold(0x811c_9dc5, |digest, byte| (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_bytes_of_their_own() {
+        let bytes = ["127.0.0.1:3111", "127.0.0.1:3112", "127.0.0.2:3111", "[::1]:3111"]
+            .map(|address| byte_of(address.parse().expect("an address")));
+        let mut distinct = bytes.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), bytes.len());
+        assert_eq!(byte_of("127.0.0.1:3111".parse().expect("an address")), bytes[0]);
+    }
+}

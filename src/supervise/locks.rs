@@ -1,0 +1,44 @@
+//! Keeps the locks. Somebody may remove the state directory, or the file of a lock, while the supervisor runs: it then
+//! makes all of it anew, and gives way to another supervisor that was faster.
+
+use super::Supervisor;
+use crate::error::{Error, ExitCode};
+use crate::lock::{Lock, name_holder};
+use crate::policy::Event;
+use crate::state_dir::StateDir;
+use crate::time::Now;
+
+impl Supervisor {
+    /// Looks whether the locks that this supervisor holds are still those that another would find. Only when there is
+    /// something new to put into the state directory: at each transition and each periodic probe.
+    pub(super) fn keep_locks(&mut self, now: Now) {
+        if !self.reporter.is_status_stale(&self.machine) {
+            return;
+        }
+        self.port.renew_claim();
+        if self.lock.as_ref().is_none_or(Lock::is_in_place) {
+            return;
+        }
+        match self.lock_anew() {
+            Ok(Ok(lock)) => {
+                lock.announce();
+                self.lock = Some(lock);
+                self.record.forget();
+                self.reporter.warn("lock", "somebody removed the state directory or its lock; made it anew".to_owned());
+            }
+            Ok(Err(holder)) => {
+                self.lock = None;
+                let text =
+                    format!("another supervisor ({}) has the state directory now; giving way", name_holder(holder));
+                self.reporter.warn("lock", text);
+                self.dispatch(now, Event::LockLost);
+            }
+            Err(error) => self.reporter.warn("lock", format!("{error}; trying again")),
+        }
+    }
+
+    fn lock_anew(&self) -> Result<Result<Lock, Option<u32>>, Error> {
+        let dir = StateDir::open(&self.config.state_dir, &self.config.name)?;
+        Lock::of_config(&dir).map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))
+    }
+}
