@@ -112,6 +112,19 @@ fn start_without_an_event_queue_or_signals_fails_before_anything_is_started() {
 }
 
 #[test]
+fn nothing_is_launched_while_a_record_cannot_be_read() {
+    let scene = Scene::new();
+    scene.start().wait_ready();
+    let record = scene.file("state/worker/worker.json");
+    let supervisor = scene.start_with(&mut failing(&scene, "?open,openat:error=EMFILE:when=1..2", &[&record]));
+    let line = supervisor.wait_for_nth_log(2, "cannot tell whether an earlier supervisor's worker lives");
+    assert!(line.contains("(os error 24); retrying in "), "{line}");
+    assert_eq!(scene.report().starts().len(), 1);
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
 fn failed_probe_of_our_own_making_is_not_the_workers_fault() {
     for errno in ["EADDRNOTAVAIL", "ENOBUFS"] {
         let scene = Scene::new().set("health_interval_secs", "0.02").set("health_failures_before_restart", 1);
@@ -142,8 +155,8 @@ fn probes_go_on_once_our_own_trouble_is_over() {
 
 #[test]
 fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
-    // 8 is the least with which it can start at all: three standard ones, queue, signals, /dev/null, lock, record.
-    for limit in 8..=12 {
+    // 9 is the least with which it can start: three standard ones, queue, signals, /dev/null, two locks, record.
+    for limit in 9..=13 {
         let scene = Scene::new().set("stable_secs", 0).set("restart_backoff_min_secs", "0.1");
         let argument = format!("--nofile={limit}:{limit}");
         let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));
@@ -155,7 +168,7 @@ fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
 #[test]
 fn supervisor_with_few_descriptors_keeps_none_for_later_and_notices_a_worker_that_hangs() {
     // What it holds at rest, and what it would hold for the next launch.
-    for limit in 10..=13 {
+    for limit in 11..=14 {
         let scene = Scene::new().set("stable_secs", 0).set("health_interval_secs", "0.2");
         let scene = scene.set("health_timeout_secs", "0.2").set("drain_timeout_secs", 1);
         let argument = format!("--nofile={limit}:{limit}");
@@ -167,7 +180,7 @@ fn supervisor_with_few_descriptors_keeps_none_for_later_and_notices_a_worker_tha
 
 #[test]
 fn start_without_descriptors_fails_with_a_reason_and_starts_nothing() {
-    for limit in 4..=7 {
+    for limit in 4..=6 {
         let scene = Scene::new();
         let argument = format!("--nofile={limit}:{limit}");
         let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));

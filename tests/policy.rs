@@ -257,6 +257,27 @@ fn a_stranger_who_answers_in_the_workers_place_is_no_health() {
 }
 
 #[test]
+fn a_stranger_who_answers_in_a_healthy_workers_place_is_a_conflict() {
+    let mut scene = Scene::probing();
+    assert_eq!(scene.probed(WELL), [scene.judged(Health::Healthy), Action::FindOwner(Generation::FIRST)]);
+    let found = |owner| Event::OwnerFound { generation: Generation::FIRST, owner };
+    assert_eq!(scene.handle(found(Owner::Own)), []);
+    assert_eq!(scene.handle(found(Owner::Unknown)), []);
+    let actions = scene.handle(found(Owner::Stranger));
+    assert!(actions.contains(&Action::Tell(Notice::Impostor(Generation::FIRST))));
+    assert_eq!(scene.machine.condition(), Condition::Draining);
+}
+
+#[test]
+fn a_lost_lock_is_a_stop_that_never_asks_for_haste() {
+    let mut scene = Scene::running(settings());
+    let drain = Action::Drain { generation: Generation::FIRST, signal: TERM };
+    assert!(scene.handle(Event::LockLost).contains(&drain));
+    assert_eq!(scene.handle(Event::LockLost), []);
+    assert!(scene.handle(Event::Exited(Generation::FIRST)).contains(&Action::Quit { is_stuck: false }));
+}
+
+#[test]
 fn three_rounds_of_holders_then_backoff() {
     let mut scene = Scene::new(settings());
     for round in 1..=3 {

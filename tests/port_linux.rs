@@ -5,9 +5,12 @@ mod support;
 
 use std::collections::HashSet;
 use std::fs::read_to_string;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use support::words::{PORT_CONFLICT, PORT_LOST, STARTED, field};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
+use support::words::{IMPOSTOR, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
 use support::{Fixture, Scene, calls_of, is_fork, request, traced, traced_with, wait_until};
 
 #[test]
@@ -151,4 +154,94 @@ fn every_socket_of_a_shared_port_has_its_holder_removed() {
         holders.iter().filter(|holder| line.contains(&format!("pid {} (", holder.pid()))).map(Fixture::pid).collect();
     assert_eq!(named.len(), 4, "four are named: {line}");
     assert!(line.contains(", 1 more;"), "and the fifth is counted: {line}");
+}
+
+#[test]
+fn stranger_that_takes_the_port_of_a_living_worker_is_found_at_the_next_probe() {
+    let scene = Scene::new().set("health_interval_secs", "0.05").set("restart_backoff_min_secs", "0.05");
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    // Answered on the connection that it came on.
+    request(scene.port().number(), "GET", "/close").expect("an answer");
+    let address = (Ipv4Addr::LOCALHOST, scene.port().number()).into();
+    wait_until("a free port", support::LIMIT, || platform::port_is_free(address).is_ok_and(|is_free| is_free));
+    let stranger = Fixture::listening(scene.port(), &[]);
+    let line = supervisor.wait_for_log(IMPOSTOR);
+    assert!(line.contains(&format!("was answered by pid {} (", stranger.pid())), "{line}");
+    assert_ne!(supervisor.wait_nth_ready(2), worker);
+    assert!(!stranger.is_alive());
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn stranger_of_another_user_is_not_taken_for_the_worker() {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can start a supervisor that is another user's");
+        return;
+    }
+    let scene = Scene::new();
+    let nobody = nix::unistd::User::from_name("nobody").expect("users can be asked").expect("there is a nobody");
+    let copies = support::copied_programs(&scene);
+    scene.reconfigure(|config| {
+        config.command(&[copies.worker.to_str().expect("a path"), "--no-listen"]);
+    });
+    support::give_to(&scene, nobody.uid.as_raw(), nobody.gid.as_raw());
+    let mut command = support::program_at(&scene, &copies.supervisor);
+    command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+    let supervisor = scene.start_with(&mut command);
+    supervisor.wait_for_log(STARTED);
+    // The port was free when the worker started. Who listens now is not for this user to see, but that it is root's.
+    let stranger = Fixture::listening(scene.port(), &[]);
+    let line = supervisor.wait_for_log(IMPOSTOR);
+    assert!(line.contains("was answered by a process of user root that we cannot see and not by the worker"), "{line}");
+    assert!(supervisor.lines_with(READY).is_empty() && stranger.is_alive());
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn who_has_the_port_without_listening_is_said() {
+    let scene = Scene::new();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, scene.port().number()));
+    let own = format!("pid {} (", std::process::id());
+    let new = || socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let bound = new();
+    bind(bound.as_raw_fd(), &SockaddrStorage::from(address)).expect("the port is free");
+    // Kernels before 6.8 do not tell of it.
+    let told = platform::occupants(address).expect("netlink");
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log(PORT_LOST);
+    let expected =
+        if told.is_empty() { "a process that can't be found" } else { "which has bound it and does not listen" };
+    assert!(line.contains(expected) && (told.is_empty() || line.contains(&own)), "{line}");
+    assert_eq!(supervisor.stop(), 0);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let peer = elsewhere.local_addr().expect("an address");
+    connect(bound.as_raw_fd(), &SockaddrStorage::from(peer)).expect("connected");
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log(PORT_LOST);
+    let expected = format!("which has it as the local port of a connection to {peer}");
+    assert!(line.contains(&own) && line.contains(&expected), "{line}");
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn nobody_is_signalled_by_the_numbers_of_another_process_namespace() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a process namespace");
+        return;
+    }
+    let scene = Scene::new();
+    let holder = Fixture::listening(scene.port(), &[]);
+    // A process namespace of its own, and the /proc of this one.
+    let program = scene.program();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]).arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    let supervisor = scene.start_with(&mut command);
+    let line = supervisor.wait_for_nth_log(2, PORT_LOST);
+    assert!(line.contains("cannot be looked for: /proc is missing, or of another process namespace"), "{line}");
+    assert!(holder.is_alive());
+    assert_eq!(holder.report().of("signal"), Vec::<&support::Event>::new());
+    supervisor.kill();
 }

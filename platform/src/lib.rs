@@ -66,8 +66,13 @@ pub use crate::files::{
 pub use crate::limits::{SetupError, effective_user_id, is_local_error, open_files_limit, prepare_process};
 pub use crate::locks::{ByteLock, lock_byte};
 pub use crate::pid::{Pid, own_pid};
-pub use crate::ports::{Ownership, PortTrial, holders, holding_users, ownership, port_is_free, reset_on_close};
-pub use crate::process::{Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor};
+pub use crate::ports::{
+    Occupant, Ownership, PortTrial, holders, holding_users, listeners, occupants, ownership, port_is_free,
+    reset_on_close,
+};
+pub use crate::process::{
+    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, user_name,
+};
 pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
 pub use crate::tree::{

@@ -55,8 +55,8 @@
 //! LeaseEnded        ·              L             ·            ·            ·                ·                ·                ·              ·
 //! LeaderExited      ·              ·             ·            ·            ·                ·                wait for rest    ·              ·
 //! Exited            ·              ·             ·            ·            W (backoff)      L / W (minimum)  L / W / End      L / W / End    ·
-//! Probed            ·              ·             ·            ·            find owner       streak / D       ·                ·              ·
-//! OwnerFound        ·              ·             ·            ·            Running / D      ·                ·                ·              ·
+//! Probed            ·              ·             ·            ·            find owner       find owner / D   ·                ·              ·
+//! OwnerFound        ·              ·             ·            ·            Running / D      D retry          ·                ·              ·
 //! SyncEnded         ·              ·             ·            ·            ·                rest / retry     ·                ·              ·
 //! StopRequested     stop noted     cancel, End   End          End          D stop           D stop           D stop / K       K stop         ·
 //! RestartRequested  ·              reload, L     reload, L    reload, L    D reload         D reload         D reload         K reload       ·

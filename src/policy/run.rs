@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::exchange::{Due, HealthSettings, LOCAL_ERROR_PAUSE, Probes, Sync, startup_pause};
 use super::machine::Machine;
-use super::state::{State, Worker};
+use super::state::{Condition, State, Worker};
 use super::types::{Action, Actions, AfterExit, Generation, Health, Notice, Owner, ProbeOutcome, StopSignal};
 
 impl Machine {
@@ -83,8 +83,11 @@ impl Machine {
         let settings = &self.settings.health;
         let told = Actions::of([judged(generation, health)]);
         match health {
-            Health::Healthy if probes.succeeded(now, settings) => told.and(Action::Tell(Notice::HealthRegained)),
-            Health::Healthy => told,
+            Health::Healthy => {
+                let has_regained = probes.succeeded(now, settings);
+                let told = told.and(Action::FindOwner(generation));
+                if has_regained { told.and(Action::Tell(Notice::HealthRegained)) } else { told }
+            }
             Health::Unhealthy if probes.excuses_failure(now) => {
                 probes.sent(now, settings);
                 Actions::of([judged(generation, Health::Unknown), Action::Probe(generation)])
@@ -109,12 +112,13 @@ impl Machine {
     }
 
     pub(super) fn owner_found(&mut self, now: Instant, generation: Generation, owner: Owner) -> Actions {
-        let State::Starting { worker, .. } = self.state else { return Actions::NONE };
+        let (State::Starting { worker, .. } | State::Running { worker, .. }) = self.state else { return Actions::NONE };
         if worker.generation != generation {
             return Actions::NONE;
         }
         match owner {
-            Owner::Own | Owner::Unknown => self.ready(now, worker),
+            Owner::Own | Owner::Unknown if self.condition() == Condition::Starting => self.ready(now, worker),
+            Owner::Own | Owner::Unknown => Actions::NONE,
             Owner::Stranger => {
                 let told = Actions::of([Action::Tell(Notice::Impostor(generation))]);
                 told.chain(self.drain(now, generation, StopSignal::Term, AfterExit::Retry))

@@ -13,6 +13,7 @@ pub mod launch;
 mod locks;
 pub mod logs;
 mod mark;
+mod owner;
 mod perform;
 pub(crate) mod port;
 pub mod report;
@@ -26,7 +27,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
-use platform::{ExitStatus, Pid, Pinned, Scope, Signal};
+use platform::{ExitStatus, Identity, Pid, Pinned, Scope, Signal};
 
 use self::client::{Client, Ended, Verdict};
 use self::helpers::hooks::Hooks;
@@ -311,11 +312,16 @@ impl Supervisor {
         }
         let written = match pid {
             None => self.record.clear(),
-            Some(pid) => platform::identify(pid).and_then(|identity| match identity {
-                Some(identity) => self.record.write(&identity),
+            Some(pid) => match platform::identify(pid) {
+                Ok(Some(identity)) => self.record.write(&identity),
                 // Gone already; the exit watch will tell.
-                None => Ok(()),
-            }),
+                Ok(None) => Ok(()),
+                // Hidden from this user: the next supervisor can at least tell that it lives.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.record.write(&Identity { pid, started: String::new().into() })
+                }
+                Err(error) => Err(error),
+            },
         };
         // Tried again in the next turn: descriptors and disks come back.
         if let Err(error) = written {

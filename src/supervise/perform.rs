@@ -4,13 +4,10 @@
 
 use std::io;
 
-use platform::Ownership;
-
 use super::Supervisor;
 use super::client::{Client, Ended, Verdict};
 use super::helpers::secrets::Provision;
 use super::launch::Spawned;
-use super::mark;
 use super::port::{PortWatch, describe};
 use super::report::happening::{Happening, ProbeEnd, no_answer, sync_result};
 use super::sources::Source;
@@ -18,7 +15,7 @@ use super::worker::Worker;
 use crate::config::Config;
 use crate::error::ExitCode;
 use crate::http::{Method, Request};
-use crate::policy::{Action, Event, Generation, Holders, Owner, ProbeOutcome, SYNC_TIMEOUT, StopSignal};
+use crate::policy::{Action, Event, Generation, Holders, ProbeOutcome, SYNC_TIMEOUT, StopSignal};
 use crate::time::Now;
 
 impl Supervisor {
@@ -102,30 +99,6 @@ impl Supervisor {
         self.reporter.saw_secrets(self.secrets.stale(), self.secrets.left_out());
         self.reporter.saw_launch_error(reason);
         Event::LaunchFailed(generation)
-    }
-
-    fn find_owner(&mut self, generation: Generation) -> Event {
-        let Some(worker) = &mut self.worker else { return Event::OwnerFound { generation, owner: Owner::Unknown } };
-        let (address, leader, mark) = (self.config.address(), worker.pid(), self.launcher.mark(generation));
-        let mut beside_leader = Vec::new();
-        let mut is_ours = |pid| {
-            let is_ours = platform::is_session_member(pid, leader) || mark::is_borne_by(pid, &mark);
-            beside_leader.extend(is_ours.then_some(pid));
-            is_ours
-        };
-        let owner = match platform::ownership(address, leader, &mut is_ours) {
-            Ok(Ownership::Own) => Owner::Own,
-            Ok(Ownership::Stranger(strangers)) => {
-                self.port.name(&strangers);
-                self.reporter.saw_holders(self.port.names());
-                Owner::Stranger
-            }
-            Ok(Ownership::Unknown) | Err(_) => Owner::Unknown,
-        };
-        if !beside_leader.is_empty() {
-            worker.listens_through(&beside_leader, address, mark);
-        }
-        Event::OwnerFound { generation, owner }
     }
 
     fn begin_probe(&mut self, generation: Generation, now: Now) -> Option<Event> {

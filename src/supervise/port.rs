@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use platform::{Pid, Pinned, PortTrial, Signal};
+use platform::{Occupant, Pid, Pinned, PortTrial, Signal};
 
 use super::mark::Mark;
 use crate::error::{Error, escape};
@@ -102,8 +102,8 @@ impl PortWatch {
     }
 
     /// Names strangers that were found by other means.
-    pub(super) fn name(&mut self, strangers: &[Pid]) {
-        self.names = Some(describe(strangers));
+    pub(super) fn name(&mut self, address: SocketAddr, strangers: &[Pid]) {
+        self.names = Some(describe_holders(address, strangers));
     }
 
     /// Sends SIGTERM to the holders found last; once more, if it is they who were asked before.
@@ -130,10 +130,12 @@ impl PortWatch {
                 return Holders::Unseen;
             }
         };
-        self.names = Some(describe_holders(address, &pids));
         if pids.is_empty() {
+            // Looked for again and again: to name who has it takes a look at all processes.
+            self.names.get_or_insert_with(|| describe_holders(address, &pids));
             return Holders::Unseen;
         }
+        self.names = Some(describe_holders(address, &pids));
         for pid in pids {
             let is_spared = platform::is_self_or_ancestor(pid) || neighbour(pid).is_some();
             match Pinned::open(pid) {
@@ -159,18 +161,30 @@ fn signal_all(holders: &[Pinned], signal: Signal) -> io::Result<()> {
     outcome
 }
 
-/// The holders of an address in words. `pids` are those that can be seen; where none can, it may be known whose the
-/// socket is.
+/// The holders of an address in words. `pids` are those that listen and can be seen; where none can, it may be known
+/// whose the socket is, or who has the port without listening on it.
 pub(crate) fn describe_holders(address: SocketAddr, pids: &[Pid]) -> String {
     if !pids.is_empty() {
         return describe(pids);
     }
     let users = platform::holding_users(address).unwrap_or_default();
     if users.is_empty() {
-        return "a process that this user cannot see".to_owned();
+        return match platform::occupants(address).unwrap_or_default().first() {
+            Some(occupant) => describe_occupant(occupant),
+            None => "a process that can't be found".to_owned(),
+        };
     }
     let users: Vec<String> = users.iter().map(|user| escape(user, NAME_BYTES_MAX)).collect();
     format!("a process of user {} that we cannot see", users.join(", "))
+}
+
+fn describe_occupant(occupant: &Occupant) -> String {
+    let unseen = || format!("a process of user {}", escape(platform::user_name(occupant.user_id), NAME_BYTES_MAX));
+    let whose = occupant.pid.map_or_else(unseen, |pid| describe(&[pid]));
+    match occupant.peer {
+        Some(peer) => format!("{whose}, which has it as the local port of a connection to {peer}"),
+        None => format!("{whose}, which has bound it and does not listen"),
+    }
 }
 
 /// The worker of the supervisor with this pid that listens on an address, or that supervisor.
@@ -239,6 +253,6 @@ mod tests {
 
     #[test]
     fn holders_that_cannot_be_seen_are_told_all_the_same() {
-        assert_eq!(describe_holders("127.0.0.1:1".parse().unwrap(), &[]), "a process that this user cannot see");
+        assert_eq!(describe_holders("127.0.0.1:1".parse().unwrap(), &[]), "a process that can't be found");
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::{error, info, warn};
 use mio::{Events, Poll};
 
 use super::helpers::hooks::Hooks;
@@ -17,13 +17,14 @@ use super::perform::clients;
 use super::port::PortWatch;
 use super::report::Reporter;
 use super::sources::SignalReader;
+use super::worker::Worker;
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::lock::{Lock, name_holder};
 use crate::policy::{KILL_TIME, Machine};
-use crate::state_dir::{StateDir, WorkerRecord};
-use crate::time::Now;
+use crate::state_dir::{Record, StateDir, WorkerRecord};
+use crate::time::{Now, secs};
 
 /// Between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -47,67 +48,109 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
         warn!("{warning}");
     }
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
-    let mut poll = Poll::new().map_err(cannot("create the event queue"))?;
-    let mut signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
+    let poll = Poll::new().map_err(cannot("create the event queue"))?;
+    let signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
-    let Some(lock) = wait_for_lock(&config, &state_dir, &mut poll, &mut signals)? else { return Ok(ExitCode::Ok) };
-    supervisor(config, poll, signals, launcher, &state_dir, lock)?.supervise()
+    let mut setup = Setup { config, poll, signals, launcher, state_dir };
+    let Some(lock) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
+    let Some(left) = setup.find_left(&lock)? else { return Ok(ExitCode::Ok) };
+    supervisor(setup, lock, left).supervise()
 }
 
-/// The lock, or `None` if a signal said to stop before it was free.
-fn wait_for_lock(
-    config: &Config,
-    state_dir: &StateDir,
-    poll: &mut Poll,
-    signals: &mut SignalReader,
-) -> Result<Option<Lock>, Error> {
-    // An old supervisor may be stopping: it ends within its drain and kill time.
-    let give_up_at = Instant::now() + config.drain_timeout + KILL_TIME;
-    let mut events = Events::with_capacity(4);
-    let mut is_announced = false;
-    loop {
-        let tried = Lock::of_config(state_dir);
-        let tried = tried.map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))?;
-        let holder = match tried {
-            Ok(lock) => return Ok(Some(lock)),
-            Err(holder) => name_holder(holder),
-        };
-        if Instant::now() >= give_up_at {
-            let message = format!(
-                "another supervisor ({holder}) runs for {:?}; stop it first, or see `worker-supervisor status`",
-                config.path
-            );
-            return Err(Error::new(ExitCode::AlreadyRunning, message));
-        }
-        if !is_announced {
-            is_announced = true;
-            info!("another supervisor ({holder}) holds the lock; waiting for it to stop");
-        }
-        match poll.poll(&mut events, Some(LOCK_PAUSE)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(Error::cannot(ExitCode::Internal, "wait for the lock", error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        if signals.read().stop.is_some() {
-            return Ok(None);
-        }
-    }
-}
-
-fn supervisor(
+/// What is at hand before there is a lock.
+struct Setup {
     config: Config,
     poll: Poll,
     signals: SignalReader,
     launcher: Launcher,
-    state_dir: &StateDir,
-    lock: Lock,
-) -> Result<Supervisor, Error> {
+    state_dir: StateDir,
+}
+
+/// What an earlier supervisor has left: its record, and its worker if one lives.
+struct Left {
+    record: Record,
+    worker: Option<Worker>,
+}
+
+impl Setup {
+    /// The lock, or `None` if a signal said to stop before it was free.
+    fn wait_for_lock(&mut self) -> Result<Option<Lock>, Error> {
+        // An old supervisor may be stopping: it ends within its drain and kill time.
+        let give_up_at = Instant::now() + self.config.drain_timeout + KILL_TIME;
+        let mut is_announced = false;
+        loop {
+            let tried = Lock::of_config(&self.state_dir);
+            let tried = tried.map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))?;
+            let holder = match tried {
+                Ok(lock) => return Ok(Some(lock)),
+                Err(holder) => name_holder(holder),
+            };
+            if Instant::now() >= give_up_at {
+                let path = &self.config.path;
+                let advice = "stop it first, or see `worker-supervisor status`";
+                let message = format!("another supervisor ({holder}) runs for {path:?}; {advice}");
+                return Err(Error::new(ExitCode::AlreadyRunning, message));
+            }
+            if !is_announced {
+                is_announced = true;
+                info!("another supervisor ({holder}) holds the lock; waiting for it to stop");
+            }
+            if !self.pause(LOCK_PAUSE)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whom an earlier supervisor has left. As long as that can't be known nothing is launched beside a worker that may
+    /// live. `None`: a signal said to stop.
+    fn find_left(&mut self, lock: &Lock) -> Result<Option<Left>, Error> {
+        let backoff = self.config.settings().backoff;
+        let mut failures = 0;
+        loop {
+            let found = WorkerRecord::read(&self.state_dir).and_then(|record| {
+                let registry = self.poll.registry();
+                let worker = adopt::find(&record, &self.config.name, lock, registry, Instant::now())?;
+                Ok(Left { record, worker })
+            });
+            let error = match found {
+                Ok(left) => return Ok(Some(left)),
+                Err(error) => error,
+            };
+            failures += 1;
+            let pause = backoff.delay(failures);
+            error!("cannot tell whether an earlier supervisor's worker lives: {error}; retrying in {}", secs(pause));
+            if !self.pause(pause)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for so long. False: a signal says to stop.
+    fn pause(&mut self, pause: Duration) -> Result<bool, Error> {
+        let until = Instant::now() + pause;
+        let mut events = Events::with_capacity(4);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.poll.poll(&mut events, Some(left)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(Error::cannot(ExitCode::Internal, "wait for events", error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            if self.signals.read().stop.is_some() {
+                return Ok(false);
+            }
+            if left.is_zero() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
+    let Setup { config, poll, signals, launcher, state_dir } = setup;
     let now = Now::read();
-    let cannot = |error| Error::cannot(ExitCode::Internal, "look for the worker of an earlier supervisor", error);
-    let record = WorkerRecord::read(state_dir).map_err(cannot)?;
-    let adopted = adopt::find(&record, &config.name, &lock, poll.registry(), now.instant).map_err(cannot)?;
     let mut reporter = Reporter::new(&config, state_dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
@@ -117,21 +160,21 @@ fn supervisor(
         config.path,
         env!("CARGO_PKG_VERSION")
     );
-    if let Some(worker) = &adopted {
+    if let Some(worker) = &left.worker {
         reporter.saw_adopted(worker.pid());
     }
-    let (machine, orders) = Machine::new(config.settings(), now.instant, adopted.is_some());
+    let (machine, orders) = Machine::new(config.settings(), now.instant, left.worker.is_some());
     let (probe, sync) = clients(&config);
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
-        record: WorkerRecord::new(state_dir, record),
+        record: WorkerRecord::new(&state_dir, left.record),
         lock: Some(lock),
         poll,
         signals,
         machine,
-        worker: adopted,
+        worker: left.worker,
         probe,
         sync,
         port: PortWatch::default(),
@@ -146,5 +189,5 @@ fn supervisor(
         lock.announce();
     }
     supervisor.carry_out(now, orders);
-    Ok(supervisor)
+    supervisor
 }

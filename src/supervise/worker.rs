@@ -54,6 +54,20 @@ pub(super) struct Worker {
     served_at: Option<SocketAddr>,
     /// Whether it was said that others go on where it has finished.
     is_leader_told: bool,
+    /// What its healthy answers came from.
+    pub(super) answered: Answered,
+}
+
+/// What is known of the sockets that healthy answers came from.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// There was no such answer.
+    #[default]
+    Never,
+    /// Their owner was found, in a hurry.
+    Once,
+    /// By these sockets, whose owner was found.
+    Through(Vec<u64>),
 }
 
 /// Whether the worker was asked to end, and how.
@@ -149,6 +163,7 @@ impl Worker {
             session: Session::of(pid, scope),
             served_at: None,
             is_leader_told: false,
+            answered: Answered::Never,
         }
     }
 

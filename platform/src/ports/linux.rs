@@ -10,9 +10,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use self::sock_diag::Socket;
-use super::listener::{DESCRIPTORS_MAX, Ownership, PROCESSES_MAX, keep_reached};
+use self::sock_diag::{Kind, Socket};
+use super::listener::{DESCRIPTORS_MAX, Occupant, Ownership, PROCESSES_MAX, keep_reached};
+use crate::limits::effective_user_id;
 use crate::pid::Pid;
+use crate::process::{ensure_own_proc, user_id};
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -33,12 +35,39 @@ pub(super) fn holding_users(addr: SocketAddr) -> io::Result<Vec<u32>> {
     Ok(sockets.into_iter().map(|socket| socket.user_id).collect())
 }
 
+pub(super) fn occupants(addr: SocketAddr) -> io::Result<Vec<Occupant>> {
+    let mut sockets = sock_diag::sockets(Kind::Others, addr.port(), &mut vec![0; BUFFER_BYTES])?;
+    let wanted = addr.ip().to_canonical();
+    sockets.retain(|socket| {
+        let ip = socket.place.addr.ip();
+        ip.is_unspecified() || ip.to_canonical() == wanted
+    });
+    let mut owners = Vec::new();
+    if !sockets.is_empty() {
+        scan(&sockets, |pid, inode| owners.push((inode, pid)))?;
+    }
+    let owner_of = |socket: &Socket| owners.iter().find(|(inode, _)| *inode == socket.inode).map(|&(_, pid)| pid);
+    let occupant = |socket: &Socket| Occupant {
+        pid: owner_of(socket),
+        user_id: socket.user_id,
+        peer: Some(socket.peer).filter(|peer| peer.port() != 0),
+    };
+    Ok(sockets.iter().map(occupant).collect())
+}
+
+pub(super) fn listeners(addr: SocketAddr) -> io::Result<Vec<u64>> {
+    let mut sockets = listening(addr.port())?;
+    keep_reached(&mut sockets, addr, |socket| socket.place);
+    Ok(sockets.into_iter().map(|socket| socket.inode).collect())
+}
+
 pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut unexplained = listening(addr.port())?;
     keep_reached(&mut unexplained, addr, |socket| socket.place);
     if unexplained.is_empty() {
         return Ok(Ownership::Unknown);
     }
+    ensure_own_proc()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut budget = DESCRIPTORS_MAX;
     let mut found = Vec::new();
@@ -47,38 +76,44 @@ pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(P
     if unexplained.is_empty() {
         return Ok(Ownership::Own);
     }
-    explain(&unexplained, is_ours)
+    explain(&unexplained, leader, is_ours)
 }
 
-/// The leader does not hold these sockets: others of the worker, or strangers, do.
-fn explain(sockets: &[Socket], is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
+/// The leader does not hold these sockets: others of the worker, or strangers, do. One that nobody is seen to hold may
+/// be the worker's if it belongs to the worker's user or to ours.
+fn explain(sockets: &[Socket], leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut owners = Vec::new();
     scan(sockets, |pid, inode| owners.push((inode, pid, is_ours(pid))))?;
+    let fitting_users = [Some(effective_user_id()), user_id(leader)];
     let mut strangers = Vec::new();
-    let mut unseen = false;
+    let (mut has_stranger, mut has_unknown) = (false, false);
     for socket in sockets {
-        let mut of_socket = owners.iter().filter(|(inode, ..)| *inode == socket.inode).peekable();
-        unseen |= of_socket.peek().is_none();
-        if of_socket.clone().all(|(_, _, ours)| !ours) {
-            strangers.extend(of_socket.map(|&(_, pid, _)| pid));
+        let of_socket: Vec<_> = owners.iter().filter(|(inode, ..)| *inode == socket.inode).collect();
+        if of_socket.is_empty() {
+            let fits = fitting_users.contains(&Some(socket.user_id));
+            (has_unknown, has_stranger) = (has_unknown || fits, has_stranger || !fits);
+        } else if of_socket.iter().all(|(_, _, ours)| !ours) {
+            has_stranger = true;
+            strangers.extend(of_socket.into_iter().map(|&(_, pid, _)| pid));
         }
     }
     strangers.sort_unstable();
     strangers.dedup();
-    Ok(match (strangers.is_empty(), unseen) {
-        (false, _) => Ownership::Stranger(strangers),
-        (true, true) => Ownership::Unknown,
-        (true, false) => Ownership::Own,
+    Ok(match (has_stranger, has_unknown) {
+        (true, _) => Ownership::Stranger(strangers),
+        (false, true) => Ownership::Unknown,
+        (false, false) => Ownership::Own,
     })
 }
 
 /// Every LISTEN socket on a port, of both families.
 fn listening(port: u16) -> io::Result<Vec<Socket>> {
-    sock_diag::listening(port, &mut vec![0; BUFFER_BYTES])
+    sock_diag::sockets(Kind::Listening, port, &mut vec![0; BUFFER_BYTES])
 }
 
 /// Calls `found` for every process that can be seen and every one of the sockets that it has open.
 fn scan(sockets: &[Socket], mut found: impl FnMut(Pid, u64)) -> io::Result<()> {
+    ensure_own_proc()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut budget = DESCRIPTORS_MAX;
     let mut inodes = Vec::new();

@@ -19,10 +19,21 @@ pub(crate) const PROCESSES_MAX: usize = 1 << 15;
 pub enum Ownership {
     /// Each is held by a process of the asked-for group.
     Own,
-    /// Some are held by none of the group, but by these.
+    /// Some are held by none of the group, but by these, or by nobody who can be seen and another user.
     Stranger(Vec<Pid>),
     /// Nobody listens, or a holder can't be seen (another user's, another namespace's, or no way to ask).
     Unknown,
+}
+
+/// A socket that has a port without listening on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// Whose it is; None where that can't be seen.
+    pub pid: Option<Pid>,
+    /// Whose user's it is.
+    pub user_id: u32,
+    /// Where it is connected to; None: it is only bound.
+    pub peer: Option<SocketAddr>,
 }
 
 /// A listening socket's place, as far as it decides who gets a connection.

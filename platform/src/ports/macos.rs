@@ -9,7 +9,7 @@ use std::io;
 use std::mem::{MaybeUninit, offset_of, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Ownership, PROCESSES_MAX, keep_reached};
+use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Occupant, Ownership, PROCESSES_MAX, keep_reached};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 
@@ -123,6 +123,16 @@ pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
 
 /// Another user's sockets are not told of.
 pub(super) fn holding_users(_addr: SocketAddr) -> io::Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
+/// Not looked for.
+pub(super) fn occupants(_addr: SocketAddr) -> io::Result<Vec<Occupant>> {
+    Ok(Vec::new())
+}
+
+/// What tells sockets apart here is only told of those that may be looked into, one descriptor after the other.
+pub(super) fn listeners(_addr: SocketAddr) -> io::Result<Vec<u64>> {
     Ok(Vec::new())
 }
 

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 pub use self::bind::{PortTrial, port_is_free, reset_on_close};
 #[cfg(target_os = "linux")]
 use self::linux as sys;
-pub use self::listener::Ownership;
+pub use self::listener::{Occupant, Ownership};
 #[cfg(target_os = "macos")]
 use self::macos as sys;
 use crate::pid::Pid;
@@ -29,13 +29,21 @@ use crate::process::user_name;
 /// answers say so: nobody is named, and ownership is unknown, which callers accept.
 #[cfg(target_os = "freebsd")]
 mod sys {
-    use super::{Ownership, Pid, SocketAddr, io};
+    use super::{Occupant, Ownership, Pid, SocketAddr, io};
 
     pub(super) fn holders(_addr: SocketAddr) -> io::Result<Vec<Pid>> {
         Ok(Vec::new())
     }
 
     pub(super) fn holding_users(_addr: SocketAddr) -> io::Result<Vec<u32>> {
+        Ok(Vec::new())
+    }
+
+    pub(super) fn occupants(_addr: SocketAddr) -> io::Result<Vec<Occupant>> {
+        Ok(Vec::new())
+    }
+
+    pub(super) fn listeners(_addr: SocketAddr) -> io::Result<Vec<u64>> {
         Ok(Vec::new())
     }
 
@@ -67,6 +75,26 @@ pub fn holding_users(addr: SocketAddr) -> io::Result<Vec<String>> {
     ids.sort_unstable();
     ids.dedup();
     Ok(ids.into_iter().map(user_name).collect())
+}
+
+/// The sockets that have the port of `addr` and do not listen: of connections that it is the local end of, or only
+/// bound. Empty where the system does not show them, as FreeBSD and kernels of Linux before 6.8 for the latter.
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn occupants(addr: SocketAddr) -> io::Result<Vec<Occupant>> {
+    sys::occupants(addr)
+}
+
+/// What the listening sockets that connections to `addr` reach are known by: numbers that no two sockets share (inodes,
+/// on Linux). Empty: nobody listens, or the system does not show it, as macOS and FreeBSD.
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn listeners(addr: SocketAddr) -> io::Result<Vec<u64>> {
+    let mut sockets = sys::listeners(addr)?;
+    sockets.sort_unstable();
+    Ok(sockets)
 }
 
 /// Whether the process `leader`, which is asked first, and others that are ours own every socket that connections to

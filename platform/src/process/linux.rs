@@ -3,25 +3,64 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::pid::Pid;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid as RawPid;
+
+use crate::exit::Pin;
+use crate::pid::{Pid, own_pid};
 
 /// Longer than any line of /proc/PID/stat: 52 numbers of at most 20 digits, and a name of at most 64 bytes.
 const STAT_BYTES_MAX: usize = 2048;
 
 /// When a process started: the boot, and the ticks since then.
 pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
-    let stat = Stat::read(pid)?.filter(|stat| !stat.is_gone());
-    Ok(stat.map(|stat| format!("{}/{}", boot_id(), stat.started_ticks)))
+    ensure_own_proc()?;
+    let Some(stat) = Stat::read(pid)? else {
+        // Gone, or hidden: proc(5), hidepid.
+        let is_there = kill(RawPid::from_raw(pid.as_raw()), None) != Err(Errno::ESRCH);
+        return if is_there { Err(io::Error::from_raw_os_error(libc::EPERM)) } else { Ok(None) };
+    };
+    Ok((!has_ended(pid, stat.state)?).then(|| format!("{}/{}", boot_id(), stat.started_ticks)))
+}
+
+/// Whether a process in this state has ended. The first thread may be a zombie where others live on: then the process
+/// does, and its pidfd is not readable.
+fn has_ended(pid: Pid, state: u8) -> io::Result<bool> {
+    match state {
+        b'X' | b'x' => Ok(true),
+        b'Z' => match Pin::open(pid) {
+            Ok(Some(pin)) => Ok(!pin.is_alive()),
+            Ok(None) => Ok(std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count) < 2),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(true),
+            Err(error) => Err(error),
+        },
+        _ => Ok(false),
+    }
+}
+
+/// Whether /proc tells of the processes that this one sees: a process in a pid namespace of its own may have been left
+/// the /proc of another, where the same numbers are other processes.
+pub(crate) fn ensure_own_proc() -> io::Result<()> {
+    static IS_OWN: OnceLock<bool> = OnceLock::new();
+    let is_own = || std::fs::read_link("/proc/self").is_ok_and(|pid| pid == Path::new(&own_pid().to_string()));
+    if *IS_OWN.get_or_init(is_own) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is missing, or of another process namespace"))
 }
 
 pub(super) fn parent(pid: Pid) -> Option<i32> {
+    ensure_own_proc().ok()?;
     Stat::read(pid).ok()?.map(|stat| stat.parent)
 }
 
 /// Its path, or its name where the path may not be read.
 pub(super) fn program(pid: Pid) -> Option<String> {
+    ensure_own_proc().ok()?;
     let path = std::fs::read_link(format!("/proc/{pid}/exe"));
     path.map(|path| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned())
         .or_else(|_| std::fs::read_to_string(format!("/proc/{pid}/comm")).map(|name| name.trim_end().to_owned()))
@@ -29,6 +68,7 @@ pub(super) fn program(pid: Pid) -> Option<String> {
 }
 
 pub(super) fn user_id(pid: Pid) -> Option<u32> {
+    ensure_own_proc().ok()?;
     let mut buffer = [0; 4096];
     let bytes = read_small(&format!("/proc/{pid}/status"), &mut buffer).ok()?;
     user_of_status(bytes)
@@ -74,10 +114,6 @@ impl Stat {
         let parent = fields.next()?.parse().ok()?;
         let started_ticks = fields.nth(17)?.parse().ok()?;
         Some(Stat { state, parent, started_ticks })
-    }
-
-    fn is_gone(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
     }
 }
 

@@ -22,6 +22,9 @@ use crate::exit::Pin;
 use crate::pid::{Pid, own_pid};
 use crate::signals::Signal;
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::linux::ensure_own_proc;
+
 /// The most parents that are followed from this process upwards.
 const ANCESTORS_MAX: usize = 256;
 
@@ -59,10 +62,12 @@ pub struct Identity {
     pub started: StartTime,
 }
 
-/// Who has this pid now. None: nobody, or a zombie.
+/// Who has this pid now. None: nobody, or a zombie. On Linux only the kernel's own calls say that nobody has: a process
+/// that /proc does not show (hidepid) is an error, and one whose first thread has ended lives as long as another does.
 ///
 /// # Errors
-/// EPERM on macOS for another user's process; EMFILE and the like on Linux, where this opens a file.
+/// EPERM for another user's process, on macOS and where Linux hides it; EMFILE and the like on Linux, where this opens
+/// a file, and where /proc is not this process's own.
 pub fn identify(pid: Pid) -> io::Result<Option<Identity>> {
     Ok(sys::started(pid)?.map(|started| Identity { pid, started: StartTime(started) }))
 }
@@ -176,8 +181,14 @@ pub fn describe(pid: Pid) -> ProcessInfo {
     ProcessInfo { pid, program, user }
 }
 
-/// A user's name, or the number where there is none.
-pub(crate) fn user_name(id: u32) -> String {
+/// The user that a process runs as; None where that can't be told.
+pub(crate) fn user_id(pid: Pid) -> Option<u32> {
+    sys::user_id(pid)
+}
+
+/// A user's name, or the number where there is none. May ask the system's directory of users.
+#[must_use]
+pub fn user_name(id: u32) -> String {
     match nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)) {
         Ok(Some(user)) => user.name,
         Ok(None) | Err(_) => id.to_string(),

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 
 use crate::pid::{Pid, own_pid};
+use crate::process::ensure_own_proc;
 
 /// The longest environment of which a variable is looked for, in bytes: what one exec takes by default (MAX_ARG_STRLEN
 /// times 16).
@@ -26,6 +27,7 @@ pub(super) fn become_subreaper() -> io::Result<()> {
 
 /// Every process.
 pub(super) fn everybody() -> io::Result<Vec<Pid>> {
+    ensure_own_proc()?;
     Ok(numbers_in("/proc")?.filter_map(Pid::new).collect())
 }
 
@@ -48,6 +50,7 @@ pub(super) fn children() -> io::Result<Vec<Pid>> {
 
 /// Each thread has a list of the processes that it has made or inherited.
 fn children_of(pid: i32) -> io::Result<Vec<Pid>> {
+    ensure_own_proc()?;
     let mut children = Vec::new();
     for thread in numbers_in(&format!("/proc/{pid}/task"))? {
         let list = fs::read_to_string(format!("/proc/{pid}/task/{thread}/children"))?;
@@ -63,6 +66,7 @@ fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> 
 /// The value of an environment variable, as it was when the process executed its program. None: it has none, or it may
 /// not be looked at.
 pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
+    ensure_own_proc().ok()?;
     let mut environment = Vec::new();
     let file = File::open(format!("/proc/{pid}/environ")).ok()?;
     file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;

@@ -159,7 +159,7 @@ impl Reporter {
 
     /// Somebody holds the port.
     pub(crate) fn saw_holders(&mut self, names: Option<&str>) {
-        self.known.status.port_holder = Some(names.unwrap_or("a process that this user cannot see").to_owned());
+        self.known.status.port_holder = Some(names.unwrap_or("a process that can't be found").to_owned());
     }
 
     /// Something went wrong that can be survived; told at the end of the turn.

@@ -1,4 +1,4 @@
-//! Listening sockets from the kernel's sock_diag(7), which can be asked for the listeners of one port alone: tens of
+//! Sockets from the kernel's sock_diag(7), which can be asked for those of one port and of some states alone: tens of
 //! microseconds, where the tables in /proc take milliseconds. Also tells whether an IPv6 wildcard takes IPv4. Needs no
 //! capability.
 //! Refuses to wait: the kernel answers within the calls, and anything else is an error.
@@ -14,6 +14,9 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 /// `1 << TCP_LISTEN`.
 const LISTEN_STATE: u32 = 1 << 10;
+/// TCP_ESTABLISHED (1) to TCP_LAST_ACK (9), and TCP_BOUND_INACTIVE (13), which kernels before 6.8 do not tell of.
+/// Without TCP_TIME_WAIT (6) and TCP_CLOSE (7), which belong to no process.
+const OTHER_STATES: u32 = 0b11_0011_1110 | 1 << 13;
 
 /// `struct nlmsghdr`: length 4, type 2, flags 2, sequence 4, port 4.
 const HEADER_BYTES: usize = 16;
@@ -23,20 +26,31 @@ const REQUEST_BYTES: usize = HEADER_BYTES + 8 + 48;
 /// `struct inet_diag_msg`: family, state, timer, retransmits, a sockid, then 4 each of expiry, two queues, user, inode.
 const ANSWER_BYTES: usize = 4 + 48 + 20;
 
-/// One listening socket.
+/// Which sockets of a port are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those that listen.
+    Listening,
+    /// Those of connections, and those that are only bound.
+    Others,
+}
+
+/// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     pub(super) place: Listener,
+    /// Port 0 where it is not connected.
+    pub(super) peer: SocketAddr,
     pub(super) inode: u64,
     pub(super) user_id: u32,
 }
 
-/// Every LISTEN socket on a port, of both families.
-pub(super) fn listening(port: u16, buffer: &mut [u8]) -> io::Result<Vec<Socket>> {
+/// The sockets of one kind on a port, of both families.
+pub(super) fn sockets(kind: Kind, port: u16, buffer: &mut [u8]) -> io::Result<Vec<Socket>> {
     let netlink = open()?;
     let mut sockets = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        send(&netlink, &request(family as u8, port))?;
+        send(&netlink, &request(kind, family as u8, port))?;
         while !read_answers(receive(&netlink, buffer)?, port, &mut sockets)? {}
     }
     Ok(sockets)
@@ -53,14 +67,18 @@ fn open() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-fn request(family: u8, port: u16) -> [u8; REQUEST_BYTES] {
+fn request(kind: Kind, family: u8, port: u16) -> [u8; REQUEST_BYTES] {
     let mut bytes = [0; REQUEST_BYTES];
     bytes[..4].copy_from_slice(&(REQUEST_BYTES as u32).to_ne_bytes());
     bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     bytes[6..8].copy_from_slice(&((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
     bytes[16] = family;
     bytes[17] = libc::IPPROTO_TCP as u8;
-    bytes[20..24].copy_from_slice(&LISTEN_STATE.to_ne_bytes());
+    let states = match kind {
+        Kind::Listening => LISTEN_STATE,
+        Kind::Others => OTHER_STATES,
+    };
+    bytes[20..24].copy_from_slice(&states.to_ne_bytes());
     bytes[24..26].copy_from_slice(&port.to_be_bytes());
     bytes
 }
@@ -108,16 +126,20 @@ fn read_answers(mut bytes: &[u8], port: u16, sockets: &mut Vec<Socket>) -> io::R
 }
 
 fn socket(message: &[u8]) -> io::Result<Socket> {
-    let port = u16::from_be_bytes(array(message, 4)?);
-    let addr = if i32::from(array::<1>(message, 0)?[0]) == libc::AF_INET {
-        SocketAddr::from((Ipv4Addr::from(array::<4>(message, 8)?), port))
-    } else {
-        SocketAddr::from((Ipv6Addr::from(array::<16>(message, 8)?), port))
+    let is_ipv4 = i32::from(array::<1>(message, 0)?[0]) == libc::AF_INET;
+    let address = |port_at, ip_at| -> io::Result<SocketAddr> {
+        let port = u16::from_be_bytes(array(message, port_at)?);
+        Ok(if is_ipv4 {
+            SocketAddr::from((Ipv4Addr::from(array::<4>(message, ip_at)?), port))
+        } else {
+            SocketAddr::from((Ipv6Addr::from(array::<16>(message, ip_at)?), port))
+        })
     };
+    let (addr, peer) = (address(4, 8)?, address(6, 24)?);
     let user_id = number(message, ANSWER_BYTES - 8)?;
     let inode = u64::from(number(message, ANSWER_BYTES - 4)?);
     let only_ipv6 = attribute(message, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1));
-    Ok(Socket { place: Listener { addr, dual_stack: !only_ipv6 }, inode, user_id })
+    Ok(Socket { place: Listener { addr, dual_stack: !only_ipv6 }, peer, inode, user_id })
 }
 
 /// The value of an attribute behind the answer; each is length 2, type 2, value, padded to 4.
@@ -174,7 +196,7 @@ mod tests {
         let Ok(dual) = std::net::TcpListener::bind("[::]:0") else { return };
         let addr = dual.local_addr().expect("an address");
         let reachable = std::net::TcpStream::connect(("127.0.0.1", addr.port())).is_ok();
-        let sockets = listening(addr.port(), &mut [0; 4096]).expect("netlink");
+        let sockets = sockets(Kind::Listening, addr.port(), &mut [0; 4096]).expect("netlink");
         assert_eq!(sockets.iter().map(|socket| socket.place.dual_stack).collect::<Vec<_>>(), [reachable]);
     }
 }
