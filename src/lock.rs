@@ -7,7 +7,7 @@
 //! program, so that the next supervisor finds no worker that is only half there.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::state_dir::{StateDir, is_missing};
 const SHARED_DIR: &str = "/tmp";
 
 /// The longest line that a holder writes into the lock file, in bytes.
-const HOLDER_BYTES_MAX: u64 = 256;
+const HOLDER_BYTES_MAX: usize = 256;
 
 /// How often a lock is tried whose file goes just then.
 const TRIES_MAX: usize = 8;
@@ -103,7 +103,7 @@ impl Lock {
     /// holds it. Readers take the first line only, and one that comes too early finds the last holder, whose start time
     /// is no living process's.
     pub fn announce(&self) {
-        let line = holder_line();
+        let line = format!("{}\n", platform::own_identity().replacen(':', " ", 1));
         drop(self.file.write_all_at(line.as_bytes(), 0).and_then(|()| self.file.set_len(line.len() as u64)));
     }
 
@@ -131,13 +131,6 @@ impl Lock {
     }
 }
 
-/// `PID START` of this process, or `PID` where the system won't tell the start.
-fn holder_line() -> String {
-    let pid = platform::own_pid();
-    let identity = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok().flatten());
-    identity.map_or_else(|| format!("{pid}\n"), |identity| format!("{pid} {}\n", identity.started))
-}
-
 /// Who a locked file says its holder is; None for no text or a process that is gone.
 fn read_holder(file: &File) -> Option<Holder> {
     let (pid, started) = parse_holder(file)?;
@@ -153,9 +146,9 @@ fn read_holder(file: &File) -> Option<Holder> {
 
 /// Pid and start time in a file's first line; an empty one where the system would not tell it.
 fn parse_holder(file: &File) -> Option<(u32, String)> {
-    let mut text = String::new();
-    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
-    let (line, _) = text.split_once('\n')?;
+    let mut bytes = [0; HOLDER_BYTES_MAX];
+    let length = file.read_at(&mut bytes, 0).ok()?;
+    let (line, _) = std::str::from_utf8(&bytes[..length]).ok()?.split_once('\n')?;
     let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
     let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
     Some((pid, started.to_owned()))

@@ -314,7 +314,8 @@ fn worker_that_becomes_a_daemon_has_died_and_its_daemon_is_moved_from_the_port()
     // Whether its exit is seen first or an answer of its daemon.
     supervisor.wait_for_log(": exit code 0; re");
     let daemon = scene.report().descendants()[0];
-    assert_eq!(scene.report().signals_of(daemon).first(), Some(&"TERM"));
+    // Who had answered before is one of the worker's, and killed with it; else it is a holder like any other.
+    assert!([None, Some(&"TERM")].contains(&scene.report().signals_of(daemon).first()));
     assert!(!process_alive(daemon));
 }
 

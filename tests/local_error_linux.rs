@@ -385,3 +385,38 @@ fn worker_that_the_kernel_does_not_let_go_is_never_replaced_beside_itself() {
     assert_ne!(supervisor.wait_nth_ready(2), worker);
     assert_eq!(supervisor.lines_with(READY).len(), 2);
 }
+
+#[test]
+fn worker_of_another_user_that_may_not_be_signalled_is_said_to_be_just_that() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a program that runs as root for others");
+        return;
+    }
+    let scene = Scene::new().set("drain_timeout_secs", "0.2");
+    let copies = support::copied_programs(&scene);
+    let nobody = nix::unistd::User::from_name("nobody").expect("users can be asked").expect("there is a nobody");
+    support::give_to(&scene, nobody.uid.as_raw(), nobody.gid.as_raw());
+    let becomes_root = scene.file("setpriv");
+    fs::copy("/usr/bin/setpriv", &becomes_root).expect("a copy of setpriv");
+    fs::set_permissions(&becomes_root, PermissionsExt::from_mode(0o4755)).expect("a setuid program");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let port = scene.port().number().to_string();
+    let words = [&text(&becomes_root), "--reuid=0", "--", &text(&copies.worker), "--port", &port].map(str::to_owned);
+    scene.reconfigure(|config| {
+        config.command(&words);
+    });
+    let mut command = support::program_at(&scene, &copies.supervisor);
+    command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+    let supervisor = scene.start_with(&mut command);
+    let worker = supervisor.wait_ready();
+    supervisor.signal(Signal::SIGTERM);
+    let line = supervisor.wait_for_log("cannot signal the worker: it runs as another user: ");
+    assert!(line.contains(&format!("pid {worker} (")) && line.contains("user root)"), "{line}");
+    assert_eq!(supervisor.wait_exit(), 1);
+    supervisor.wait_for_log("worker runs as another user and can't be ended from here");
+    let problem = scene.status().expect("a status")["problem"].as_str().unwrap_or_default().to_owned();
+    assert!(problem.contains(&format!("pid {worker} (")), "{problem}");
+    send_signal(worker, Signal::SIGKILL);
+}

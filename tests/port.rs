@@ -317,6 +317,33 @@ fn worker_whose_group_member_listens_is_credited() {
     assert_eq!(children_of(supervisor.pid()), [worker]);
 }
 
+#[test]
+fn listening_socket_that_was_inherited_is_in_nobodys_way() {
+    let scene = Scene::new();
+    let program = scene.program();
+    let mut burdened = std::process::Command::new(support::worker_program());
+    burdened.arg("--burden").arg(program.get_program()).args(program.get_args());
+    burdened.env_clear().envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    burdened.env("WORKER_BURDEN_LISTEN", scene.port().number().to_string());
+    let supervisor = scene.start_with(&mut burdened);
+    supervisor.wait_ready();
+    assert_eq!(supervisor.lines_with(PORT_CONFLICT), Vec::<String>::new());
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn configuration_that_is_handed_over_as_a_descriptor_is_read() {
+    let scene = Scene::new();
+    let program = scene.program();
+    let mut shell = std::process::Command::new("/bin/sh");
+    let path = program.get_program().display().to_string();
+    shell.args(["-c", "exec \"$0\" --config /dev/fd/7 7<\"$1\"", &path]).arg(scene.config_file());
+    support::same_surroundings(&mut shell, &program);
+    let supervisor = scene.start_with(&mut shell);
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+}
+
 /// The first lines with each of these come one after the other.
 fn assert_order(supervisor: &support::Supervisor<'_>, words: &[&str]) {
     let log = supervisor.stderr();

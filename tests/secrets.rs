@@ -278,6 +278,24 @@ fn stop_during_a_lease_ends_at_once_with_the_tool_and_its_children() {
 }
 
 #[test]
+fn tool_of_a_supervisor_that_was_killed_is_ended() {
+    let script = "[ -e second ] && echo value && exit; echo $$ >pid.new; mv pid.new tool.pid; exec sleep 60";
+    let scene = scene_with(script, &[("TOKEN", "t")]).set("secrets_timeout_secs", 60);
+    let first = scene.start();
+    let tool = wait_for_pid(&scene, "tool.pid");
+    first.kill();
+    let has_ended = || !process_alive(tool);
+    if platform::Lifetime::ENDS_WITH_US {
+        wait_until("the end of the tool", LIMIT, has_ended);
+    }
+    fs::write(scene.file("second"), "").expect("a file");
+    let second = scene.start();
+    second.wait_ready();
+    wait_until("the end of the tool", LIMIT, has_ended);
+    assert_eq!(second.stop(), 0);
+}
+
+#[test]
 fn restart_request_during_a_lease_begins_anew_with_the_configuration_read_anew() {
     let scene = scene_with(HANGING, &[("V_TOKEN", "token")]).set("secrets_timeout_secs", NEVER);
     let supervisor = scene.start();

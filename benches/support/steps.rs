@@ -141,6 +141,7 @@ impl Scene {
             args: std::slice::from_ref(&self.program),
             env: &self.env,
             dir: self.dir.path(),
+            lifetime: platform::Lifetime::ItsOwn,
             stdin: self.null.as_fd(),
             stdout: stdout.as_fd(),
             stderr: stderr.as_fd(),

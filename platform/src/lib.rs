@@ -63,7 +63,9 @@ pub use crate::files::{
     Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
     takes_output,
 };
-pub use crate::limits::{SetupError, effective_user_id, is_local_error, open_files_limit, prepare_process};
+pub use crate::limits::{
+    SetupError, close_inherited, effective_user_id, is_local_error, open_files_limit, prepare_process,
+};
 pub use crate::locks::{ByteLock, lock_byte};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
@@ -71,10 +73,10 @@ pub use crate::ports::{
     reset_on_close,
 };
 pub use crate::process::{
-    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, user_name,
+    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, own_identity, user_name,
 };
 pub use crate::signals::{Signal, Signals};
-pub use crate::spawn::{Command, SpawnError, SpawnStage, spawn};
+pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::tree::{
     Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, processes_with, reap_orphans,
     reap_with_group, session_members, session_of, signal, signal_group, variable_of,

@@ -19,8 +19,7 @@ const OPEN_FILES_WANTED: libc::rlim_t = 10_240;
 /// Descriptors from here on are nobody's business but ours.
 const FIRST_INHERITED_FD: RawFd = 3;
 
-/// Where the system can't mark all descriptors at once: how far to look.
-#[cfg(not(target_os = "linux"))]
+/// Where the system can't mark or close all descriptors at once: how far to look.
 const INHERITED_FD_MAX: RawFd = 10_240;
 
 /// The umask that this process was started with.
@@ -133,6 +132,20 @@ fn mark_inherited() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Closes every descriptor but 0-2: whatever was inherited, a listening socket on the worker's port for example. Call
+/// it before the first descriptor of one's own is opened, when what was handed over by number (`/dev/fd/63`) was read.
+pub fn close_inherited() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: nobody here owns any of these descriptors yet; the arguments are integers.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED_FD, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    for fd in FIRST_INHERITED_FD..INHERITED_FD_MAX {
+        // SAFETY: as above; a number that names no descriptor is EBADF.
+        unsafe { libc::close(fd) };
+    }
 }
 
 /// As far as is sensible to look: descriptors above a limit that was lowered later are still there.

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use worker_supervisor_platform::{
-    Command, ExitStatus, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap_with_group, spawn,
+    Command, ExitStatus, Lifetime, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap_with_group,
+    spawn,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -22,7 +23,8 @@ fn own() -> Pid {
 fn start(program: &CStr, args: &[CString]) -> Result<Pid, SpawnError> {
     let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
     let (stdin, stdout, stderr) = (null.as_fd(), null.as_fd(), null.as_fd());
-    spawn(&Command { program, args, env: &[], dir: Path::new("/"), stdin, stdout, stderr })
+    let (dir, lifetime) = (Path::new("/"), Lifetime::ItsOwn);
+    spawn(&Command { program, args, env: &[], dir, lifetime, stdin, stdout, stderr })
 }
 
 #[test]

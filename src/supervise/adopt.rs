@@ -12,7 +12,7 @@ use mio::Registry;
 use platform::{Pid, Scope};
 
 use super::kill_all;
-use super::mark::{Mark, VARIABLE};
+use super::mark::{HELPER_VARIABLE, Mark, VARIABLE};
 use super::worker::Worker;
 use crate::lock::Lock;
 use crate::state_dir::Record;
@@ -55,6 +55,15 @@ pub(super) fn find(
     adopt_leader(left, registry, now)
 }
 
+/// Ends what is left of the helpers of a supervisor that was killed, where they do not end with it.
+pub(super) fn end_helpers(of: (u32, String)) {
+    let (pid, started) = of;
+    let supervisor = format!("{pid}:{started}");
+    let left = platform::processes_with(HELPER_VARIABLE, |value| value == supervisor.as_bytes(), Scope::Everybody);
+    // Where nobody can be looked at, there is nobody to be ended.
+    kill_all(left.unwrap_or_default().into_iter().filter(|pid| !platform::is_self_or_ancestor(*pid)));
+}
+
 /// Of these processes the one that leads a session; the others that are not in it are killed.
 fn adopt_leader(mut left: Vec<Pid>, registry: &Registry, now: Instant) -> io::Result<Option<Worker>> {
     let mut adopted = None;
@@ -85,4 +94,23 @@ fn marked(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
     let mut found = platform::processes_with(VARIABLE, is_left, Scope::Everybody)?;
     found.retain(|pid| !platform::is_self_or_ancestor(*pid));
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn helpers_of_a_supervisor_that_was_killed_are_ended_and_no_others() {
+        let helper_of = |supervisor: &str| {
+            let mut cat = Command::new("/bin/cat");
+            cat.env(HELPER_VARIABLE, supervisor).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let (mut left, mut other) = (helper_of("1:a start"), helper_of("1:another start"));
+        end_helpers((1, "a start".to_owned()));
+        assert_eq!(left.wait().unwrap().code(), None);
+        drop(other.stdin.take());
+        assert_eq!(other.wait().unwrap().code(), Some(0));
+    }
 }

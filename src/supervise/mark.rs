@@ -12,6 +12,10 @@ use crate::policy::Generation;
 /// The variable's name.
 pub(super) const VARIABLE: &str = "WORKER_SUPERVISOR_ID";
 
+/// What each helper has in its environment, and all that it starts: which supervisor's it is, as
+/// [`platform::own_identity`] has it.
+pub(super) const HELPER_VARIABLE: &str = "WORKER_SUPERVISOR_HELPER_OF";
+
 /// Marks the workers of one supervisor.
 pub(super) struct Marker {
     prefix: String,
@@ -20,10 +24,7 @@ pub(super) struct Marker {
 impl Marker {
     /// For the workers of the configuration `name`.
     pub(super) fn new(name: &str) -> Self {
-        let pid = platform::own_pid();
-        let started = Pid::new(pid.cast_signed()).and_then(|pid| platform::identify(pid).ok()?);
-        let started = started.map_or_else(String::new, |identity| identity.started.to_string());
-        Self { prefix: format!("{name}:{pid}:{started}") }
+        Self { prefix: format!("{name}:{}", platform::own_identity()) }
     }
 
     /// The mark of one worker.

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use platform::Pid;
+
 use super::Supervisor;
 use super::client::{Client, Ended, Verdict};
 use super::helpers::secrets::Provision;
@@ -161,21 +163,33 @@ impl Supervisor {
 
     fn drain(&mut self, generation: Generation, signal: StopSignal) {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.generation() == generation) else { return };
+        let pid = worker.pid();
         if let Err(error) = worker.drain(signal, self.config.stop_group) {
-            self.reporter.warn("drain", format!("cannot signal the worker: {error}"));
+            self.not_signalled("drain", pid, &error);
         }
     }
 
     fn kill(&mut self, generation: Generation) {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.generation() == generation) else { return };
         worker.look_soon();
-        let killed = worker.kill();
+        let (pid, killed) = (worker.pid(), worker.kill());
         if !worker.rest().is_empty() {
             self.reporter.saw_rest(describe(worker.rest()));
         }
         if let Err(error) = killed {
-            self.reporter.warn("kill", format!("cannot kill the worker: {error}"));
+            self.not_signalled("kill", pid, &error);
         }
+    }
+
+    fn not_signalled(&mut self, kind: &'static str, pid: Pid, error: &io::Error) {
+        let cause = if error.kind() == io::ErrorKind::PermissionDenied {
+            let who = describe(&[pid]);
+            self.reporter.saw_another_users(who.clone());
+            format!("it runs as another user: {who}")
+        } else {
+            error.to_string()
+        };
+        self.reporter.warn(kind, format!("cannot signal the worker: {cause}"));
     }
 
     fn reload(&mut self) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use mio::{Events, Poll};
+use platform::Lifetime;
 
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
@@ -16,13 +17,14 @@ use super::logs::Logs;
 use super::perform::clients;
 use super::port::PortWatch;
 use super::report::Reporter;
+use super::report::status::Status;
 use super::sources::SignalReader;
 use super::worker::Worker;
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::lock::{Lock, name_holder};
-use crate::policy::{KILL_TIME, Machine};
+use crate::policy::{Condition, KILL_TIME, Machine};
 use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::{Now, secs};
 
@@ -47,6 +49,8 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
     for warning in warnings {
         warn!("{warning}");
     }
+    // What the configuration was read from may have been handed over.
+    platform::close_inherited();
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
@@ -71,6 +75,8 @@ struct Setup {
 struct Left {
     record: Record,
     worker: Option<Worker>,
+    /// Which supervisor it was, if it was killed and its helpers may live.
+    killed: Option<(u32, String)>,
 }
 
 impl Setup {
@@ -111,7 +117,7 @@ impl Setup {
             let found = WorkerRecord::read(&self.state_dir).and_then(|record| {
                 let registry = self.poll.registry();
                 let worker = adopt::find(&record, &self.config.name, lock, registry, Instant::now())?;
-                Ok(Left { record, worker })
+                Ok(Left { record, worker, killed: self.killed_supervisor(lock) })
             });
             let error = match found {
                 Ok(left) => return Ok(Some(left)),
@@ -124,6 +130,15 @@ impl Setup {
                 return Ok(None);
             }
         }
+    }
+
+    /// The last supervisor, if its helpers do not end with it and it did not end in order, when it ends them itself.
+    fn killed_supervisor(&self, lock: &Lock) -> Option<(u32, String)> {
+        if Lifetime::ENDS_WITH_US {
+            return None;
+        }
+        let status = Status::read(&self.state_dir).ok().flatten();
+        lock.last_holder().filter(|_| status.is_none_or(|status| status.state != Condition::Stopped.word()))
     }
 
     /// Waits for so long. False: a signal says to stop.
@@ -189,5 +204,9 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
         lock.announce();
     }
     supervisor.carry_out(now, orders);
+    // Only now, with the worker under way: it takes a look at everybody.
+    if let Some(killed) = left.killed {
+        adopt::end_helpers(killed);
+    }
     supervisor
 }

@@ -11,6 +11,7 @@ mod macos;
 
 use std::fmt;
 use std::io;
+use std::sync::OnceLock;
 
 #[cfg(target_os = "freebsd")]
 use self::freebsd as sys;
@@ -70,6 +71,17 @@ pub struct Identity {
 /// a file, and where /proc is not this process's own.
 pub fn identify(pid: Pid) -> io::Result<Option<Identity>> {
     Ok(sys::started(pid)?.map(|started| Identity { pid, started: StartTime(started) }))
+}
+
+/// Who this process is, `PID:START`; the start is empty where the system won't tell it, as in a container where this is
+/// pid 1. Asked once.
+pub fn own_identity() -> &'static str {
+    static OWN: OnceLock<String> = OnceLock::new();
+    OWN.get_or_init(|| {
+        let pid = own_pid();
+        let started = Pid::new(pid.cast_signed()).and_then(|pid| sys::started(pid).ok().flatten());
+        format!("{pid}:{}", started.unwrap_or_default())
+    })
 }
 
 /// A process that is not our child, pinned so that a signal reaches it or nobody. On Linux a pidfd does that without a

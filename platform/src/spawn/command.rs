@@ -15,12 +15,28 @@ pub struct Command<'a> {
     pub env: &'a [CString],
     /// Its working directory, absolute.
     pub dir: &'a Path,
+    /// Whether it goes on when this process is killed.
+    pub lifetime: Lifetime,
     /// Its descriptor 0.
     pub stdin: BorrowedFd<'a>,
     /// Its descriptor 1.
     pub stdout: BorrowedFd<'a>,
     /// Its descriptor 2.
     pub stderr: BorrowedFd<'a>,
+}
+
+/// What becomes of a spawned process when the one that spawned it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// It lives on.
+    ItsOwn,
+    /// It is killed, where the system can do that ([`Lifetime::ENDS_WITH_US`]).
+    Ours,
+}
+
+impl Lifetime {
+    /// Whether [`Lifetime::Ours`] is more than a wish: PR_SET_PDEATHSIG of prctl(2), on Linux alone.
+    pub const ENDS_WITH_US: bool = cfg!(target_os = "linux");
 }
 
 /// The step at which a spawn failed.

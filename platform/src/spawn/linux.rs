@@ -19,8 +19,9 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
-use super::command::{Command, SpawnStage};
+use super::command::{Command, Lifetime, SpawnStage};
 use crate::limits;
+use crate::pid::own_pid;
 
 /// Several times what the calls before an execve take. In 16 bytes each, as the ABIs want a stack to be aligned.
 const STACK_BYTES: usize = 8 * 1024;
@@ -41,6 +42,8 @@ struct Order<'a> {
     fds: [RawFd; 3],
     umask: Option<libc::mode_t>,
     ignored: &'a [c_int],
+    /// The process to end with; None: it has a life of its own.
+    ends_with: Option<libc::pid_t>,
     failure: Option<(SpawnStage, Errno)>,
 }
 
@@ -56,6 +59,7 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
         fds,
         umask: limits::inherited_umask().map(|umask| umask.bits()),
         ignored: ignored_signals(),
+        ends_with: (command.lifetime == Lifetime::Ours).then(|| own_pid().cast_signed()),
         failure: None,
     };
     let mut stack = [StackUnit::uninit(); STACK_BYTES / size_of::<StackUnit>()];
@@ -125,6 +129,13 @@ fn execute(order: &Order<'_>) -> (SpawnStage, Errno) {
             libc::sigaction(*signal, &raw const default, ptr::null_mut());
         }
         libc::setsid();
+        if let Some(parent) = order.ends_with {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+            // Gone before that was set: nobody waits for this process any more.
+            if libc::getppid() != parent {
+                return (SpawnStage::Program, Errno::ESRCH);
+            }
+        }
         for (source, target) in order.fds.into_iter().zip(0..) {
             if libc::dup2(source, target) == -1 {
                 return (SpawnStage::Descriptors, Errno::last());

@@ -19,7 +19,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use self::command::{Command, SpawnStage};
+pub use self::command::{Command, Lifetime, SpawnStage};
 #[cfg(target_os = "linux")]
 use self::linux as sys;
 #[cfg(not(target_os = "linux"))]

@@ -11,8 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use worker_supervisor_platform::{
-    Command, ExitStatus, Pipe, Signals, SpawnError, SpawnStage, open_files_limit, pipe_from_helper, pipe_to_helper,
-    prepare_process, spawn,
+    Command, ExitStatus, Lifetime, Pipe, Signals, SpawnError, SpawnStage, open_files_limit, pipe_from_helper,
+    pipe_to_helper, prepare_process, spawn,
 };
 
 use crate::support::{Helper, TempDir, arguments, open_descriptors, own_program, reap_soon};
@@ -79,6 +79,7 @@ fn descriptors_below_three_can_be_handed_on_in_any_order() {
         args: &args,
         env: &[],
         dir: Path::new("/"),
+        lifetime: Lifetime::ItsOwn,
         stdin: stderr.as_fd(),
         stdout: zero,
         stderr: stdout.as_fd(),
@@ -94,7 +95,8 @@ fn descriptors_below_three_can_be_handed_on_in_any_order() {
 fn try_to_spawn(program: &CStr, env: &[CString], dir: &Path) -> SpawnError {
     let null = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
     let (stdin, stdout, stderr) = (null.as_fd(), null.as_fd(), null.as_fd());
-    let command = Command { program, args: &[program.to_owned()], env, dir, stdin, stdout, stderr };
+    let (args, lifetime) = (&[program.to_owned()], Lifetime::ItsOwn);
+    let command = Command { program, args, env, dir, lifetime, stdin, stdout, stderr };
     spawn(&command).expect_err("must fail")
 }
 
@@ -151,6 +153,7 @@ fn arguments_and_environment_arrive_unchanged() {
         args: &args,
         env: &env,
         dir: Path::new("/"),
+        lifetime: Lifetime::ItsOwn,
         stdin,
         stdout: theirs.as_fd(),
         stderr: stderr.as_fd(),

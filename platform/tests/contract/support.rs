@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use worker_supervisor_platform::{
-    Command, ExitStatus, Pid, Pipe, Reaped, Signal, pipe_from_helper, reap_with_group, signal_group, spawn,
+    Command, ExitStatus, Lifetime, Pid, Pipe, Reaped, Signal, pipe_from_helper, reap_with_group, signal_group, spawn,
 };
 
 /// How long anything may take before the test fails. Long, because it only matters when something is wrong.
@@ -107,6 +107,7 @@ impl Helper {
             args: &arguments,
             env: &[],
             dir,
+            lifetime: Lifetime::ItsOwn,
             stdin: null.as_fd(),
             stdout: theirs.as_fd(),
             stderr: stderr.as_fd(),

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
-use platform::{ExitStatus, Pid};
+use platform::{ExitStatus, Lifetime, Pid};
 
-use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
+use super::process::{Command, Helper, Task, Zombies, base_dir, helper_env};
 use crate::config::Config;
 use crate::supervise::report::happening::{Happening, HookEvent};
 use crate::supervise::sources::Source;
@@ -148,8 +148,10 @@ impl Hooks {
         let command = Command::from_config(&self.command, PLACEHOLDER, event.name(), &self.dir)?;
         let task = Task {
             command: &command,
-            env: &own_env(),
+            env: &helper_env(),
             dir: Path::new("/"),
+            // The one for our own end has only begun by then.
+            lifetime: if event == HookEvent::Stopped { Lifetime::ItsOwn } else { Lifetime::Ours },
             stdin: Some(format!("{details}\n").into_bytes()),
             output_bytes_max: None,
         };

@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use platform::{ExitStatus, Pid, Pipe, Reaped, Signal};
+use platform::{ExitStatus, Lifetime, Pid, Pipe, Reaped, Signal};
 
 use crate::config::Config;
 use crate::supervise::launch::environment as env;
+use crate::supervise::mark::HELPER_VARIABLE;
 
 /// How much is read at a time.
 const READ_BYTES: usize = 4096;
@@ -35,6 +36,8 @@ pub(crate) struct Task<'a> {
     pub(crate) env: &'a [CString],
     /// Its working directory, absolute.
     pub(crate) dir: &'a Path,
+    /// Whether it may outlive the supervisor.
+    pub(crate) lifetime: Lifetime,
     /// What it may read on its standard input; `None`: /dev/null.
     pub(crate) stdin: Option<Vec<u8>>,
     /// The most output that is kept; `None`: it is not captured.
@@ -71,11 +74,14 @@ pub(crate) fn base_dir(config: &Config) -> PathBuf {
     config.path.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// The supervisor's own environment, as exec takes it.
-pub(crate) fn own_env() -> Vec<CString> {
+/// The supervisor's own environment, as exec takes it, and which supervisor it is: where a helper does not end with one
+/// that is killed, the next one finds it by that.
+pub(crate) fn helper_env() -> Vec<CString> {
     let entry = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let own = std::env::vars_os().filter(|(name, _)| name != HELPER_VARIABLE);
+    let marked = own.chain([(HELPER_VARIABLE.into(), platform::own_identity().into())]);
     // What came in through exec holds no NUL, so nothing is lost here.
-    std::env::vars_os().filter_map(|variable| CString::new(entry(variable)).ok()).collect()
+    marked.filter_map(|variable| CString::new(entry(variable)).ok()).collect()
 }
 
 /// A helper that is gone.
@@ -114,6 +120,7 @@ impl Helper {
             args: &args,
             env: task.env,
             dir: task.dir,
+            lifetime: task.lifetime,
             stdin: stdin.as_ref().map_or(null.as_fd(), AsFd::as_fd),
             stdout: stdout.as_ref().map_or(null.as_fd(), AsFd::as_fd),
             stderr: null.as_fd(),
@@ -377,7 +384,8 @@ mod tests {
 
     fn spawn(bench: &Bench, words: &[String], stdin: Option<Vec<u8>>, output_bytes_max: Option<usize>) -> Helper {
         let command = Command::from_config(words, "{}", "", Path::new("/")).unwrap();
-        let task = Task { command: &command, env: &own_env(), dir: Path::new("/"), stdin, output_bytes_max };
+        let (env, dir, lifetime) = (&helper_env(), Path::new("/"), Lifetime::Ours);
+        let task = Task { command: &command, env, dir, lifetime, stdin, output_bytes_max };
         Helper::spawn(task, bench.registry(), TOKEN).unwrap()
     }
 

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::Registry;
-use platform::Pid;
+use platform::{Lifetime, Pid};
 
-use super::process::{Command, Helper, Task, Zombies, base_dir, own_env};
+use super::process::{Command, Helper, Task, Zombies, base_dir, helper_env};
 use super::secret_answer as answer;
 use crate::config::{Config, SecretEntry};
 use crate::error::{SHOWN_BYTES_MAX, escape};
@@ -247,7 +247,7 @@ impl Secrets {
             return None;
         }
         self.zombies.sweep();
-        let env = own_env();
+        let env = helper_env();
         let lease = |entry: usize| {
             let started = self.start_tool(&self.entries[entry].wanted.name, &env, registry);
             Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(reason)), Stage::Running) }
@@ -275,6 +275,7 @@ impl Secrets {
             command: &command,
             env,
             dir: Path::new("/"),
+            lifetime: Lifetime::Ours,
             stdin: None,
             output_bytes_max: Some(answer::OUTPUT_BYTES_MAX),
         };
@@ -360,7 +361,8 @@ fn failure(wanting: &[&Entry]) -> String {
 mod tests {
     use super::super::process::testing::{Bench, shell};
     use super::*;
-    use crate::supervise::report::messages::{Known, Message};
+    use crate::supervise::report::message::Message;
+    use crate::supervise::report::messages::Known;
     use crate::supervise::report::status::Status;
     use crate::supervise::report::throttle::{Permit, Throttle};
     use std::ffi::OsStr;

@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use platform::{Pid, PortTrial};
+use platform::{Lifetime, Pid, PortTrial};
 
 use self::environment::{Environment, Secret};
 use self::program::{ensure_worker_dir, resolve};
@@ -203,6 +203,7 @@ impl Ahead {
             args: &self.args,
             env: &self.env,
             dir: &config.worker_dir,
+            lifetime: Lifetime::ItsOwn,
             stdin: null.as_fd(),
             stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
             stderr: outputs.stderr().unwrap_or(null).as_fd(),

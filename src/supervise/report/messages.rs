@@ -10,65 +10,14 @@ use log::Level;
 use platform::Pid;
 
 use super::happening::{Happening, HookEvent, ProbeEnd};
+use super::message::Message;
 use super::status::{Exit, Probe, Status, Sync};
-use super::throttle::FREE_LINES;
 use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::{AfterExit, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
 /// The failed start at which a worker counts as failing, and `restart-failing` is fired.
 const FAILING_AT: u32 = 5;
-
-/// One line of the log, and what goes with it.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) level: Level,
-    pub(crate) text: String,
-    /// What kind of line it is, and of what; repeats are told by both.
-    pub(crate) kind: &'static str,
-    pub(crate) subject: String,
-    /// The part of the text that stays the same when the same thing happens again.
-    pub(crate) key: String,
-    /// How often it may be said in a row before it is held back.
-    pub(crate) free: u32,
-    /// Whether it belongs among the last transitions of the status file.
-    pub(crate) is_transition: bool,
-    pub(crate) hooks: Vec<HookEvent>,
-}
-
-impl Message {
-    /// A line that is no transition, and each text a subject of its own.
-    pub(crate) fn new(level: Level, kind: &'static str, text: String) -> Self {
-        let subject = text.clone();
-        Self { level, text, kind, subject, key: String::new(), free: FREE_LINES, is_transition: false, hooks: vec![] }
-    }
-
-    fn transition(level: Level, kind: &'static str, text: String) -> Self {
-        Self { is_transition: true, ..Self::new(level, kind, text) }
-    }
-
-    /// With one subject for all lines of the kind, that differ by this.
-    fn keyed(self, key: impl Into<String>) -> Self {
-        self.about(String::new(), key)
-    }
-
-    fn about(self, subject: String, key: impl Into<String>) -> Self {
-        Self { subject, key: key.into(), ..self }
-    }
-
-    fn once(self) -> Self {
-        Self { free: 1, ..self }
-    }
-
-    fn hook(mut self, event: HookEvent) -> Self {
-        self.hooks.push(event);
-        self
-    }
-
-    fn hook_if(self, is_so: bool, event: HookEvent) -> Self {
-        if is_so { self.hook(event) } else { self }
-    }
-}
 
 /// Everything that is known of the supervisor and its worker, as far as lines and the status file need it.
 #[derive(Default)]
@@ -82,6 +31,8 @@ pub(crate) struct Known {
     pub(crate) sync: String,
     /// Those who go on where the worker's first process has finished.
     pub(crate) rest: Option<String>,
+    /// The worker, if it runs as somebody whose processes may not be signalled.
+    pub(crate) another_users: Option<String>,
     /// Something was said to be wrong with the worker or its port, and has not been said to be right again.
     is_worker_failing: bool,
     /// The same of the registration.
@@ -180,7 +131,13 @@ impl Known {
             }
             Notice::Killing { cause, .. } => killing(cause, self.rest.take(), &pid),
             Notice::Stuck(_) => {
-                let text = format!("worker was killed and the kernel does not let it go pid={pid}");
+                let text = match &self.another_users {
+                    Some(who) => {
+                        format!("worker runs as another user and can't be ended from here: {who}; end it by hand")
+                    }
+                    None => format!("worker was killed and the kernel does not let it go pid={pid}"),
+                };
+                self.status.problem = Some(text.clone());
                 Message::transition(Error, "stuck", text)
             }
             Notice::Synced => self.synced(wall_ms),
@@ -214,7 +171,7 @@ impl Known {
 
     fn started(&mut self, generation: Generation, pid: &str) -> Message {
         self.clear_problem();
-        self.rest = None;
+        (self.rest, self.another_users) = (None, None);
         let text = format!("started pid={pid} generation={}", generation.number());
         Message::transition(Level::Info, "started", text).keyed("").hook(HookEvent::Started)
     }

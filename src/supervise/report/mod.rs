@@ -5,6 +5,7 @@
 //! (`throttle`). All of it comes after the decisions were carried out: nothing waits for a log or a disk.
 
 pub(crate) mod happening;
+pub(crate) mod message;
 pub(crate) mod messages;
 pub mod own_log;
 pub mod status;
@@ -17,7 +18,8 @@ use platform::{Identity, Pid};
 use serde::Serialize;
 
 use self::happening::{Happening, HookEvent, ProbeEnd};
-use self::messages::{Known, Message};
+use self::message::Message;
+use self::messages::Known;
 use self::status::{Exit, Status, Transition, next_step};
 use self::throttle::{Permit, Throttle};
 use super::port::describe;
@@ -143,6 +145,11 @@ impl Reporter {
     /// These go on where the worker's first process has finished.
     pub(crate) fn saw_rest(&mut self, names: String) {
         self.known.rest = Some(names);
+    }
+
+    /// The worker runs as somebody whose processes may not be signalled.
+    pub(crate) fn saw_another_users(&mut self, names: String) {
+        self.known.another_users = Some(names);
     }
 
     /// These have left the session of a worker that is gone, and run on. `was_quiet`: it had ended without an error.
