@@ -1,4 +1,5 @@
-//! Descriptors made with care: a worker's log, and the pipes of helper processes; and whether files could be used.
+//! Descriptors made with care: a worker's log, and the pipes of helper processes; and whether files could be used,
+//! and are the same one.
 //! A log is a regular file of ours or a character device, and opening it never blocks. Pipes are close-on-exec on both
 //! ends and non-blocking on ours. Refuses FIFOs, directories, sockets and other people's files, saying which it is.
 
@@ -72,6 +73,14 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 pub fn check_log(path: &Path) -> io::Result<()> {
     judge(&std::fs::metadata(path)?)?;
     Ok(access(path, AccessFlags::W_OK)?)
+}
+
+/// Whether two paths lead to one file, as the file system sees it: APFS ignores case by default, and links may lead
+/// anywhere. Where one of them does not exist, the paths are compared.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    one == other || identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
 /// Whether files and directories could be made in a directory.
@@ -216,5 +225,19 @@ mod tests {
         }
         drop(reader);
         assert!(takes_output(&writer));
+    }
+
+    #[test]
+    fn one_file_under_two_names_is_the_same() {
+        let dir = std::env::temp_dir().join(format!("platform-same-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("a directory");
+        let [file, linked, other, missing] = ["a", "b", "c", "d"].map(|name| dir.join(name));
+        std::fs::write(&file, "").expect("a file");
+        std::fs::write(&other, "").expect("a file");
+        std::os::unix::fs::symlink(&file, &linked).expect("a link");
+        let same = [is_same_file(&file, &linked), is_same_file(&missing, &missing)];
+        let different = [is_same_file(&file, &other), is_same_file(&file, &missing), is_same_file(&missing, &file)];
+        std::fs::remove_dir_all(&dir).expect("removed");
+        assert_eq!((same, different), ([true; 2], [false; 3]));
     }
 }

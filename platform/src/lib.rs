@@ -37,7 +37,8 @@
 //!
 //! # Kernel facts that shaped this
 //! - XNU: adding EVFILT_PROC for a child that has begun to exit fails with ESRCH, long before waitpid can reap it.
-//! - XNU: kill(2) of a group that holds only zombies is EPERM, where Linux reports success.
+//! - XNU: kill(2) of a group that holds only zombies is EPERM, where Linux reports success; so it is of one whose
+//!   members have begun to exit, although their sockets are open still.
 //! - kqueue: EVFILT_SIGNAL does not replace a signal's disposition, so a default SIGTERM would still kill.
 //! - SIGCHLD ignored (also by inheritance) makes the kernel reap, and the exit status is lost.
 //! - Until a group's leader is reaped, no other process or group can get its id.
@@ -60,8 +61,8 @@ mod tree;
 
 pub use crate::exit::{ExitStatus, ExitWatch};
 pub use crate::files::{
-    Pipe, check_creatable_in, check_executable, check_log, open_log, pipe_from_helper, pipe_to_helper, replace,
-    takes_output,
+    Pipe, check_creatable_in, check_executable, check_log, is_same_file, open_log, pipe_from_helper, pipe_to_helper,
+    replace, takes_output,
 };
 pub use crate::limits::{
     SetupError, close_inherited, effective_user_id, is_local_error, open_files_limit, prepare_process,

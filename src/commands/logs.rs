@@ -123,12 +123,8 @@ impl Tail {
     /// For these files, of which none need exist yet. A path or file that is named twice is shown once.
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Tail {
         let mut sources: Vec<Source> = Vec::new();
-        let identity_of = |path: &Path| fs::metadata(path).ok().as_ref().map(identity);
         for path in paths {
-            let file = identity_of(path);
-            let is_known =
-                |source: &Source| source.path == path || (file.is_some() && identity_of(&source.path) == file);
-            if !sources.iter().any(is_known) {
+            if !sources.iter().any(|source| platform::is_same_file(&source.path, path)) {
                 sources.push(Source { path: path.to_owned(), open: None, trouble: None });
             }
         }

@@ -204,7 +204,7 @@ impl Supervisor {
             self.reporter.warn("config", warning);
         }
         let mut config = loaded.config;
-        if config.name != self.config.name || config.state_dir != self.config.state_dir {
+        if config.name != self.config.name || !platform::is_same_file(&config.state_dir, &self.config.state_dir) {
             let text = "name and state_dir change at the supervisor's next start only";
             self.reporter.warn("config", text.to_owned());
             config.name.clone_from(&self.config.name);

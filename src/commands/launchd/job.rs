@@ -1,4 +1,5 @@
-//! The launchd job of one config: its names, its paths and its property list. Pure.
+//! The launchd job of one config: its names, its paths and its property list. Pure but for a look whether two logs are
+//! one file.
 //!
 //! The list says all that launchd's defaults would get wrong: time enough for a drain (the default of 5 s kills a
 //! supervisor that waits for its worker), no throttling of CPU and disk, files enough, a PATH and a HOME, and a log of
@@ -68,7 +69,8 @@ impl Job<'_> {
     /// Exit code 78: a path is not absolute or can't stand in XML, or the worker logs to the supervisor's log.
     pub fn plist(&self) -> Result<String, Error> {
         let log = self.log_path();
-        if self.config.log_stdout == log || self.config.log_stderr == log {
+        if [&self.config.log_stdout, &self.config.log_stderr].into_iter().any(|path| platform::is_same_file(path, &log))
+        {
             let cause = format_args!("{log:?} is the supervisor's log; set log_stdout and log_stderr to others");
             return Err(unusable(cause));
         }

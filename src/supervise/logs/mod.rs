@@ -82,7 +82,7 @@ impl Logs {
             return;
         }
         self.failed.retain(|(_, retry_at)| now < *retry_at);
-        let stderr = (self.stderr != self.stdout).then_some(&self.stderr);
+        let stderr = (!platform::is_same_file(&self.stderr, &self.stdout)).then_some(&self.stderr);
         for path in std::iter::once(&self.stdout).chain(stderr) {
             if self.failed.iter().any(|(failed, _)| failed == path) {
                 continue;
