@@ -11,13 +11,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use self::sock_diag::{Kind, Socket};
-use super::listener::{DESCRIPTORS_MAX, Occupant, Ownership, PROCESSES_MAX, keep_reached};
+use super::listener::{DESCRIPTORS_MAX, Occupant, Ownership, keep_reached};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 use crate::process::{ensure_own_proc, user_id};
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// The most processes that one scan looks at.
+const PROCESSES_MAX: usize = 1 << 15;
 
 pub(super) fn holders(addr: SocketAddr) -> io::Result<Vec<Pid>> {
     let mut sockets = listening(addr.port())?;

@@ -11,9 +11,6 @@ pub(crate) const LISTENERS_MAX: usize = 256;
 /// The most descriptors that one scan looks at, over all processes: about a second's work.
 pub(crate) const DESCRIPTORS_MAX: usize = 1 << 20;
 
-/// The most processes that one scan looks at.
-pub(crate) const PROCESSES_MAX: usize = 1 << 15;
-
 /// Whose the listening sockets are that connections to an address reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {

@@ -7,105 +7,22 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::{MaybeUninit, offset_of, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Occupant, Ownership, PROCESSES_MAX, keep_reached};
+use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Occupant, Ownership, keep_reached};
+use super::proc_info::{SOCKINFO_TCP, SocketFdInfo, TSI_S_LISTEN, place};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
+use crate::process::{Listed, list};
 
 /// The most descriptors of one process that are looked at: a buffer of 128 KiB.
 const PROCESS_DESCRIPTORS_MAX: usize = 16 * 1024;
 
-// Of bsd/sys/proc_info.h, where libc does not name them.
-const PROC_ALL_PIDS: u32 = 1;
-const PROC_UID_ONLY: u32 = 4;
+/// Of bsd/sys/proc_info.h, where libc does not name it.
 const PROC_PIDFDSOCKETINFO: c_int = 3;
-const SOCKINFO_TCP: c_int = 2;
-const TSI_S_LISTEN: c_int = 1;
-const INI_IPV4: u8 = 1;
-const INI_IPV6: u8 = 2;
-
-/// `struct in_sockinfo` of bsd/sys/proc_info.h.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct InSockInfo {
-    foreign_port: c_int,
-    /// In network order.
-    local_port: c_int,
-    generation: u64,
-    flags: u32,
-    flow: u32,
-    /// INI_IPV4, INI_IPV6, or both for a dual-stack socket.
-    version: u8,
-    ttl: u8,
-    reserved: u32,
-    foreign_addr: [u8; 16],
-    /// An IPv4 address in the last four bytes, or an IPv6 address.
-    local_addr: [u8; 16],
-    v4_tos: u8,
-    v6_hop_limit: u8,
-    v6_checksum: c_int,
-    v6_interface: u16,
-    v6_hops: i16,
-}
-
-/// `struct tcp_sockinfo` of bsd/sys/proc_info.h.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct TcpSockInfo {
-    internet: InSockInfo,
-    state: c_int,
-    timers: [c_int; 4],
-    segment_bytes_max: c_int,
-    flags: u32,
-    reserved: u32,
-    control_block: u64,
-}
-
-/// `struct socket_fdinfo` of bsd/sys/proc_info.h: `proc_fileinfo`, then `socket_info` up to its union.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct SocketFdInfo {
-    /// `struct proc_fileinfo`: 4 + 4 + 8 + 4 + 4 bytes.
-    file: [u64; 3],
-    /// `struct vinfo_stat`.
-    stat: [u64; 17],
-    /// An opaque value that is the same wherever the socket is open.
-    socket: u64,
-    control_block: u64,
-    kind_type: c_int,
-    protocol: c_int,
-    family: c_int,
-    /// Options, linger, state, three queue lengths, timeout and error.
-    shorts: [i16; 8],
-    out_of_band: u32,
-    /// `struct sockbuf_info`, receiving.
-    receiving: [u32; 6],
-    /// `struct sockbuf_info`, sending.
-    sending: [u32; 6],
-    /// Which member of the union is filled.
-    kind: c_int,
-    reserved: u32,
-    /// The union; its longest member, `un_sockinfo`, has 528 bytes.
-    protocol_info: Union,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-union Union {
-    tcp: TcpSockInfo,
-    bytes: [u64; 66],
-}
 
 // The layout that XNU's headers give on both of its 64-bit architectures.
-const _: () = {
-    assert!(size_of::<InSockInfo>() == 80);
-    assert!(offset_of!(InSockInfo, version) == 24 && offset_of!(InSockInfo, local_addr) == 48);
-    assert!(size_of::<TcpSockInfo>() == 120 && offset_of!(TcpSockInfo, state) == 80);
-    assert!(offset_of!(SocketFdInfo, socket) == 160 && offset_of!(SocketFdInfo, kind) == 256);
-    assert!(offset_of!(SocketFdInfo, protocol_info) == 264 && size_of::<SocketFdInfo>() == 792);
-    assert!(size_of::<libc::proc_fdinfo>() == 8);
-};
+const _: () = assert!(size_of::<libc::proc_fdinfo>() == 8 && offset_of!(libc::proc_fdinfo, proc_fdtype) == 4);
 
 /// One listening socket and a process that has it open.
 #[derive(Clone, Copy)]
@@ -167,21 +84,9 @@ fn judge(sockets: &[Open], is_ours: &mut dyn FnMut(Pid) -> bool) -> Ownership {
 /// The processes that may be looked into.
 fn visible_processes() -> io::Result<Vec<Pid>> {
     match effective_user_id() {
-        0 => pids(PROC_ALL_PIDS, 0),
-        user => pids(PROC_UID_ONLY, user),
+        0 => list(Listed::Everybody),
+        user => list(Listed::User(user)),
     }
-}
-
-fn pids(which: u32, argument: u32) -> io::Result<Vec<Pid>> {
-    let mut raw = vec![0_i32; PROCESSES_MAX];
-    let size = size_of_val(raw.as_slice()) as c_int;
-    // SAFETY: the kernel writes at most `size` bytes, which `raw` has.
-    let written = unsafe { libc::proc_listpids(which, argument, raw.as_mut_ptr().cast::<c_void>(), size) };
-    if written < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    raw.truncate(written.cast_unsigned() as usize / size_of::<i32>());
-    Ok(raw.into_iter().filter_map(Pid::new).collect())
 }
 
 /// One look at some processes: its buffer, and how many descriptors it may still look at.
@@ -246,16 +151,4 @@ fn listener(pid: Pid, fd: c_int) -> Option<Open> {
         return None;
     }
     Some(Open { place: place(&tcp.internet), socket: info.socket, pid })
-}
-
-/// A dual-stack socket counts as IPv6.
-fn place(internet: &InSockInfo) -> Listener {
-    let port = u16::from_be(internet.local_port as u16);
-    let octets = internet.local_addr;
-    let addr = if internet.version & INI_IPV6 != 0 {
-        SocketAddr::from((Ipv6Addr::from(octets), port))
-    } else {
-        SocketAddr::from((Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]), port))
-    };
-    Listener { addr, dual_stack: internet.version & INI_IPV4 != 0 }
 }

@@ -12,6 +12,9 @@ mod linux;
 mod listener;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(any(target_os = "macos", test))]
+#[cfg_attr(not(target_os = "macos"), allow(dead_code))]
+mod proc_info;
 
 use std::io;
 use std::net::SocketAddr;

@@ -3,14 +3,74 @@
 //! user, or for root (XNU: proc_security_policy). Zombies and processes that have begun to exit are not found, which is
 //! how this program counts them anyway.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::{MaybeUninit, offset_of, size_of};
 
 use crate::pid::Pid;
 
+/// The most processes that are listed.
+const PROCESSES_MAX: usize = 1 << 15;
+
+/// Of bsd/sys/proc.h: awaiting collection by its parent.
+const SZOMB: u32 = 5;
+
+/// Of bsd/sys/proc_info.h: working its way through exit, or a zombie.
+const PROC_FLAG_INEXIT: u32 = 4;
+
+// The layout that XNU's bsd/sys/proc_info.h gives.
+const _: () = {
+    assert!(size_of::<libc::proc_bsdinfo>() == 136 && offset_of!(libc::proc_bsdinfo, pbi_start_tvsec) == 120);
+    assert!(size_of::<libc::proc_bsdshortinfo>() == 64 && offset_of!(libc::proc_bsdshortinfo, pbsi_status) == 12);
+    assert!(
+        offset_of!(libc::proc_bsdshortinfo, pbsi_ppid) == 4 && offset_of!(libc::proc_bsdshortinfo, pbsi_comm) == 16
+    );
+    assert!(
+        offset_of!(libc::proc_bsdshortinfo, pbsi_flags) == 32 && offset_of!(libc::proc_bsdshortinfo, pbsi_uid) == 36
+    );
+};
+
+/// Which processes [`list`] lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Everybody,
+    /// Those of an effective user.
+    User(u32),
+    /// Those of a process group; zombies, and those that are becoming one, too.
+    Group(Pid),
+}
+
+/// Lists processes, also those of other users. libproc answers 0 for an error as for an empty list, so that errno tells
+/// (`proc_listpids` of libsyscall/wrappers/libproc).
+pub(crate) fn list(which: Listed) -> io::Result<Vec<Pid>> {
+    // Of bsd/sys/proc_info.h.
+    let (kind, of) = match which {
+        Listed::Everybody => (1, 0),
+        Listed::Group(leader) => (2, leader.as_raw().cast_unsigned()),
+        Listed::User(id) => (4, id),
+    };
+    let mut raw = vec![0_i32; PROCESSES_MAX];
+    let size = size_of_val(raw.as_slice()) as c_int;
+    nix::errno::Errno::clear();
+    // SAFETY: the kernel writes at most `size` bytes, which `raw` has.
+    let written = unsafe { libc::proc_listpids(kind, of, raw.as_mut_ptr().cast::<c_void>(), size) };
+    let error = io::Error::last_os_error();
+    if written <= 0 && error.raw_os_error() != Some(0) {
+        return Err(error);
+    }
+    raw.truncate(usize::try_from(written).unwrap_or(0) / size_of::<i32>());
+    Ok(raw.into_iter().filter_map(Pid::new).collect())
+}
+
+/// Whether a process has begun to exit and is not a zombie yet: its descriptors may be open still. Nobody else finds it
+/// then (`proc_find`), but for this question with an argument other than 0 (`proc_pidinfo` of bsd/kern/proc_info.c).
+pub(crate) fn is_closing(pid: Pid) -> bool {
+    let info: io::Result<libc::proc_bsdshortinfo> = pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, 1);
+    info.is_ok_and(|info| info.pbsi_flags & PROC_FLAG_INEXIT != 0 && info.pbsi_status != SZOMB)
+}
+
 pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
-    let info: io::Result<libc::proc_bsdinfo> = pid_info(pid, libc::PROC_PIDTBSDINFO);
+    let info: io::Result<libc::proc_bsdinfo> = pid_info(pid, libc::PROC_PIDTBSDINFO, 0);
     match info {
         Ok(info) => Ok(Some(format!("{}.{:06}", info.pbi_start_tvsec, info.pbi_start_tvusec))),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
@@ -35,15 +95,16 @@ pub(super) fn user_id(pid: Pid) -> Option<u32> {
 }
 
 fn short_info(pid: Pid) -> Option<libc::proc_bsdshortinfo> {
-    pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO).ok()
+    pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, 0).ok()
 }
 
-/// One structure about one process. `T` must be the plain C structure that `flavor` fills.
-fn pid_info<T>(pid: Pid, flavor: c_int) -> io::Result<T> {
+/// One structure about one process. `T` must be the plain C structure that `flavor` fills. An argument of 0 leaves out
+/// zombies, and those that are becoming one.
+fn pid_info<T>(pid: Pid, flavor: c_int, argument: u64) -> io::Result<T> {
     let mut info = MaybeUninit::<T>::zeroed();
     let size = size_of::<T>() as c_int;
-    // SAFETY: the kernel writes at most `size` bytes, the size of `info`. The last argument 0 leaves zombies out.
-    let written = unsafe { libc::proc_pidinfo(pid.as_raw(), flavor, 0, info.as_mut_ptr().cast(), size) };
+    // SAFETY: the kernel writes at most `size` bytes, the size of `info`.
+    let written = unsafe { libc::proc_pidinfo(pid.as_raw(), flavor, argument, info.as_mut_ptr().cast(), size) };
     if written <= 0 {
         return Err(io::Error::last_os_error());
     }

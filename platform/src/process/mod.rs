@@ -19,6 +19,8 @@ use self::freebsd as sys;
 use self::linux as sys;
 #[cfg(target_os = "macos")]
 use self::macos as sys;
+#[cfg(target_os = "macos")]
+pub(crate) use self::macos::{Listed, is_closing, list};
 use crate::exit::Pin;
 use crate::pid::{Pid, own_pid};
 use crate::signals::Signal;

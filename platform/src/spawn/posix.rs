@@ -56,8 +56,9 @@ fn attributes() -> nix::Result<PosixSpawnAttr> {
     Ok(attributes)
 }
 
-/// The 31 classic signals but SIGKILL and SIGSTOP, whose disposition may not be set: naming them is EINVAL on XNU.
-/// FreeBSD's threading library refuses signal 32, and the spawn with it.
+/// The 31 classic signals but SIGKILL and SIGSTOP, whose disposition is the default anyway. Naming those is in order on
+/// XNU (`setsigvec` of bsd/kern/kern_sig.c refuses them a handler, and only that), but nowhere promised. FreeBSD's
+/// threading library refuses signal 32, and the spawn with it.
 fn settable_signals() -> SigSet {
     let mut signals: SigSet = Signal::iterator().collect();
     signals.remove(Signal::SIGKILL);

@@ -78,3 +78,8 @@ pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
 pub(super) fn has_ended(pid: Pid) -> bool {
     crate::process::identify(pid).is_ok_and(|identity| identity.is_none())
 }
+
+/// Who has begun to exit is found by kill(2) until its parent reaps it.
+pub(super) fn group_is_closing(_leader: Pid) -> bool {
+    false
+}

@@ -1,17 +1,12 @@
 //! The process tree of macOS: libproc lists everybody in one call, getsid(2) answers for any process, and sysctl(3)
 //! shows the environment of our own. There is no subreaper: orphans go to launchd.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::io;
 
 use super::procargs;
 use crate::pid::Pid;
-
-/// Of bsd/sys/proc_info.h.
-const PROC_ALL_PIDS: u32 = 1;
-
-/// The most processes that are listed.
-const PROCESSES_MAX: usize = 1 << 15;
+use crate::process::{Listed, is_closing, list};
 
 /// ARG_MAX of sys/syslimits.h: a longer buffer is refused (`sysctl_procargsx`).
 const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
@@ -23,16 +18,7 @@ pub(super) fn become_subreaper() -> io::Result<()> {
 
 /// Every process, also those of other users.
 pub(super) fn everybody() -> io::Result<Vec<Pid>> {
-    let mut raw = vec![0_i32; PROCESSES_MAX];
-    let size = size_of_val(raw.as_slice()) as c_int;
-    // SAFETY: the kernel writes at most `size` bytes, which `raw` has.
-    let written = unsafe { libc::proc_listpids(PROC_ALL_PIDS, 0, raw.as_mut_ptr().cast::<c_void>(), size) };
-    // libproc turns the kernel's -1 into 0, and there is always at least ourselves.
-    if written <= 0 {
-        return Err(io::Error::last_os_error());
-    }
-    raw.truncate(written.cast_unsigned() as usize / size_of::<i32>());
-    Ok(raw.into_iter().filter_map(Pid::new).collect())
+    list(Listed::Everybody)
 }
 
 /// All processes: who descends from us can't be told once a parent is gone.
@@ -63,4 +49,12 @@ pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
 /// Whether a process is none any more, or a zombie: getsid(2) finds neither (`proc_find`).
 pub(super) fn has_ended(pid: Pid) -> bool {
     super::session_of(pid).is_none()
+}
+
+/// Whether a group that kill(2) finds nobody in has members whose sockets are open still. From `proc_prepareexit` on,
+/// long before it closes anything, a process is found by nobody, and its group is EPERM as one of zombies is: it stands
+/// in the list of zombies, and its status tells it from one (XNU 11417: kern_exit.c:2110 and 2225, kern_sig.c
+/// `killpg1`).
+pub(super) fn group_is_closing(leader: Pid) -> bool {
+    list(Listed::Group(leader)).is_ok_and(|members| members.into_iter().any(is_closing))
 }

@@ -101,9 +101,9 @@ pub fn signal(pid: Pid, signal: Signal) -> io::Result<bool> {
 /// Sends a signal to every process of the group that `leader` leads. False: nothing of ours is left in it. Only
 /// before `leader` is reaped: until then nobody else can get the group's id.
 ///
-/// ESRCH and EPERM both mean "none left". XNU skips zombies when it walks a group, and reports EPERM when that leaves
-/// nobody; Linux counts a zombie as signalled and returns success. EPERM also stands for "every member is another
-/// user's", and those are not ours to end either.
+/// ESRCH and EPERM both mean "none left to signal". XNU skips zombies when it walks a group, and those that have begun
+/// to exit, and reports EPERM when that leaves nobody; Linux counts a zombie as signalled and returns success. EPERM
+/// also stands for "every member is another user's", and those are not ours to end either.
 ///
 /// # Errors
 /// None that kill(2) documents for these arguments; passed on if there is one.
@@ -120,9 +120,14 @@ pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<bool> {
 /// counts too, so the answer is a hint.
 #[must_use]
 pub fn group_is_gone(leader: Pid) -> bool {
-    // EPERM: only zombies are left (XNU), or the id is another user's by now.
-    nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader.as_raw()), None).is_err()
+    match nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader.as_raw()), None) {
+        Ok(()) => false,
+        // Nobody but zombies and those that are becoming one (XNU), or the id is another user's by now.
+        Err(Errno::EPERM) => !sys::group_is_closing(leader),
+        Err(_) => true,
+    }
 }
+
 /// Where to look for processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
