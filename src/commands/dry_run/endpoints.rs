@@ -17,6 +17,8 @@ const SIGNING_KEY: &str = "INNGEST_SIGNING_KEY";
 pub(super) fn findings(config: &Config, environment: Option<&Environment>) -> Vec<Finding> {
     let mut findings = vec![health(config), sync(config)];
     findings.extend(environment.and_then(|environment| listens_elsewhere(config, environment)));
+    findings.extend(listens_on_localhost(config, environment));
+    findings.extend(airplay(config.port).filter(|_| cfg!(target_os = "macos")));
     if is_inngest(config) {
         findings.extend(environment.and_then(|environment| no_signing_key(config, environment)));
     }
@@ -68,6 +70,28 @@ fn listens_elsewhere(config: &Config, environment: &Environment) -> Option<Findi
         format!("PORT is {port} in the worker's environment, but port is {configured}; make them equal or unset PORT")
     };
     (port != config.port).then(|| Finding::warn("port", text()))
+}
+
+/// Told to listen on `localhost`, bun tries IPv6 first and stays there (oven-sh/bun#38818), as Node does where the
+/// system names it first, macOS among them.
+fn listens_on_localhost(config: &Config, environment: Option<&Environment>) -> Option<Finding> {
+    let is_localhost = |text: &str| text == "localhost" || text.ends_with("=localhost");
+    let said_by = if config.command.iter().any(|word| is_localhost(word)) {
+        "command"
+    } else if environment?.value("HOST")?.to_str().is_some_and(is_localhost) {
+        "HOST in the worker's environment"
+    } else {
+        return None;
+    };
+    let ip = config.address().ip();
+    let text = format!("{said_by} says localhost, which may be [::1] alone, but {ip} is probed; write {ip} there");
+    ip.is_ipv4().then(|| Finding::warn("host", text))
+}
+
+/// Since macOS 12.
+fn airplay(port: u16) -> Option<Finding> {
+    let text = || format!("AirPlay Receiver listens on {port} while it is on, and comes back; set port to another");
+    matches!(port, 5000 | 7000).then(|| Finding::warn("port", text()))
 }
 
 fn no_signing_key(config: &Config, environment: &Environment) -> Option<Finding> {
@@ -148,6 +172,30 @@ mod tests {
         let warning = "warn  sync        nothing registers the functions with Inngest; set sync_endpoint = \
                        \"/api/inngest\"";
         assert_eq!(said(&config, &[("INNGEST_DEV", "1")]), format!("{PROBE}{warning}"));
+    }
+
+    #[test]
+    fn a_worker_that_is_told_localhost_may_not_be_where_it_is_probed() {
+        let well = "ok    health      GET http://127.0.0.1:3111/ every 30 s\nok    sync        none";
+        let told = |word: &str| Config { command: vec!["serve".into(), word.into()], ..tests::config() };
+        let warning = |who: &str| {
+            format!(
+                "{well}\nwarn  host        {who} says localhost, which may be [::1] alone, but 127.0.0.1 is probed; \
+                 write 127.0.0.1 there"
+            )
+        };
+        for word in ["localhost", "--host=localhost"] {
+            assert_eq!(said(&told(word), &[]), warning("command"));
+        }
+        assert_eq!(said(&tests::config(), &[("HOST", "localhost")]), warning("HOST in the worker's environment"));
+        assert_eq!(said(&told("localhost.ts"), &[("HOST", "127.0.0.1")]), well);
+        let six = Config { host: crate::config::Host("::1".parse().unwrap()), ..told("localhost") };
+        assert!(!said(&six, &[]).contains("warn"));
+    }
+
+    #[test]
+    fn airplay_has_two_ports() {
+        assert!(airplay(5000).is_some() && airplay(7000).is_some() && airplay(3111).is_none());
     }
 
     #[test]

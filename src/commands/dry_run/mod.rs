@@ -16,6 +16,7 @@ mod wrapper;
 use std::io::Write;
 use std::path::Path;
 
+use crate::commands::launchd::privacy;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::policy::KILL_TIME;
@@ -70,6 +71,7 @@ fn look_at_all(Loaded { config, warnings }: &Loaded) -> Vec<Finding> {
     findings.extend(tools::on_event(config));
     findings.extend(endpoints::findings(config, environment.as_ref()));
     findings.push(stop(config));
+    findings.extend(launchd(config));
     findings.push(open_files(platform::open_files_limit()));
     findings
 }
@@ -80,6 +82,13 @@ fn stop(config: &Config) -> Finding {
         "stop",
         format!("takes at most {both}: {drain} to drain, {kill} to kill; `launchd install` has launchd wait for it"),
     )
+}
+
+/// What launchd would do otherwise than Terminal does, on macOS.
+fn launchd(config: &Config) -> Option<Finding> {
+    let (program, home) = (std::env::current_exe().ok()?, std::env::var_os("HOME")?);
+    let text = privacy::warning(config, &program, Path::new(&home)).filter(|_| cfg!(target_os = "macos"))?;
+    Some(Finding::warn("launchd", text))
 }
 
 fn open_files(limit: std::io::Result<u64>) -> Finding {

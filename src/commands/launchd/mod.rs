@@ -5,15 +5,16 @@
 mod control;
 mod job;
 mod launchctl;
+pub(crate) mod privacy;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 pub use control::Session;
 pub use job::Job;
 pub use launchctl::{Answer, Launchctl, SystemLaunchctl};
 
-use crate::cli::LaunchdAction;
+use crate::cli::{LaunchdAction, PROGRAM};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::print::print;
@@ -33,7 +34,12 @@ pub fn run(action: LaunchdAction, config: &Config, output: &mut dyn Write) -> Re
     let search_path = std::env::var("PATH").unwrap_or_default();
     let job = Job { config, program: &program, search_path: &search_path, home: Path::new(&home) };
     let change = match action {
-        LaunchdAction::Print => return print(output, &job.plist()?, ExitCode::Ok),
+        LaunchdAction::Print => {
+            if let Some(text) = privacy::warning(config, &program, job.home) {
+                let _ = writeln!(io::stderr(), "{PROGRAM}: warning: {text}");
+            }
+            return print(output, &job.plist()?, ExitCode::Ok);
+        }
         LaunchdAction::Install => Session::install,
         LaunchdAction::Uninstall => Session::uninstall,
     };
