@@ -98,8 +98,13 @@ fn what_a_list_cannot_hold_is_refused() {
         assert_eq!(error.code, ExitCode::Config, "{path:?}");
     }
     let log = dir.join(".local/log/demo.supervisor.log");
-    let shared = Config { log_stderr: log, ..plain };
-    assert!(job(&shared, dir.path()).plist().expect_err("refused").message.contains("the supervisor's log"));
+    fs::create_dir_all(log.parent().expect("a directory")).expect("made");
+    fs::write(&log, "").expect("a log");
+    fs::hard_link(&log, dir.join("other.log")).expect("another name");
+    for log in [log, dir.join("other.log")] {
+        let shared = Config { log_stderr: log, ..plain.clone() };
+        assert!(job(&shared, dir.path()).plist().expect_err("refused").message.contains("the supervisor's log"));
+    }
 }
 
 #[test]
@@ -130,6 +135,8 @@ struct FakeLaunchd {
     codes: Vec<(&'static str, i32)>,
     /// The job as it is after bootstrap.
     fresh: String,
+    /// The job as it is after kickstart, if that changes it.
+    kicked: Option<String>,
 }
 
 impl FakeLaunchd {
@@ -146,8 +153,8 @@ impl FakeLaunchd {
         }
         self.lingers = self.lingers.saturating_sub(u32::from(self.is_leaving));
         match &self.loaded {
-            Some(text) => Answer { code: Some(0), stdout: text.clone(), ..Answer::default() },
-            None => Answer { code: Some(113), stderr: "Could not find service\n".into(), ..Answer::default() },
+            Some(text) => Answer { code: Some(0), output: text.clone() },
+            None => Answer { code: Some(113), output: "Could not find service\n".into() },
         }
     }
 
@@ -167,7 +174,7 @@ impl Launchctl for FakeLaunchd {
     fn run(&mut self, arguments: &[&str]) -> io::Result<Answer> {
         self.calls.push(arguments.join(" ").replace("gui/501/worker-supervisor.demo", "JOB").replace("gui/501", "GUI"));
         if let Some((_, code)) = self.codes.iter().find(|(verb, _)| *verb == arguments[0]) {
-            return Ok(Answer { code: Some(*code), stderr: "Some\x1b words\n".into(), ..Answer::default() });
+            return Ok(Answer { code: Some(*code), output: "Some\x1b words\n".into() });
         }
         match arguments[0] {
             "print" => return Ok(self.print()),
@@ -180,6 +187,11 @@ impl Launchctl for FakeLaunchd {
                 return Ok(Answer { code: Some(code), ..Answer::default() });
             }
             "enable" => {}
+            "kickstart" => {
+                if let Some(kicked) = self.kicked.take() {
+                    self.loaded = Some(kicked);
+                }
+            }
             other => panic!("launchctl {other}"),
         }
         Ok(Answer { code: Some(0), ..Answer::default() })
@@ -250,6 +262,42 @@ fn an_old_job_is_seen_to_be_gone_before_the_new_one_comes() {
 }
 
 #[test]
+fn the_old_jobs_own_time_to_end_is_waited_for() {
+    let dir = Dir::new();
+    let old = shown(&plist_path(&dir), "SIGTERMed").replace("\tpid", "\texit timeout = 120\n\tpid");
+    let mut launchd = FakeLaunchd { loaded: Some(old.clone()), lingers: 1300, ..FakeLaunchd::new(&dir) };
+    run(install, &dir, &mut launchd).expect("installed");
+    assert_eq!(launchd.pauses, 1300);
+    let mut launchd = FakeLaunchd { loaded: Some(old), lingers: u32::MAX, ..FakeLaunchd::new(&dir) };
+    let error = run(install, &dir, &mut launchd).expect_err("it is still there");
+    assert!(error.message.contains("it is still there 135 s after bootout"), "{error}");
+}
+
+#[test]
+fn a_start_that_launchd_puts_off_is_asked_for_after_a_second() {
+    let dir = Dir::new();
+    let pended = format!(
+        "gui/501/x = {{\n\tpath = {}\n\tstate = not running\n\truns = 0\n\tpended nondemand spawn = speculative\n}}\n",
+        plist_path(&dir).display()
+    );
+    let kicked = Some(shown(&plist_path(&dir), "running"));
+    let mut launchd = FakeLaunchd { fresh: pended.clone(), kicked, ..FakeLaunchd::new(&dir) };
+    let said = run(install, &dir, &mut launchd).expect("installed");
+    let bootstrap = format!("bootstrap GUI {}", plist_path(&dir).display());
+    let steps = ["print JOB", "enable JOB", &bootstrap, "print JOB", "kickstart JOB", "print JOB"];
+    assert_eq!((launchd.steps(), launchd.pauses), (steps.to_vec(), 10));
+    assert!(said.contains("it runs, pid 4711"), "{said}");
+    // Where that does not help either, all that is known is said.
+    let codes = vec![("kickstart", 119)];
+    let mut launchd = FakeLaunchd { fresh: pended, codes, ..FakeLaunchd::new(&dir) };
+    let error = run(install, &dir, &mut launchd).expect_err("it does not run");
+    let known =
+        "(state = not running, pended nondemand spawn = speculative, kickstart's exit code 119: the job is disabled;";
+    assert!(error.message.contains(known), "{error}");
+    assert_eq!(launchd.calls.iter().filter(|call| call.starts_with("kickstart")).count(), 1);
+}
+
+#[test]
 fn a_job_that_never_goes_ends_the_wait_with_an_error() {
     let dir = Dir::new();
     let old = shown(&plist_path(&dir), "SIGTERMed");
@@ -282,7 +330,7 @@ fn a_label_that_stays_taken_is_an_error_that_says_what_to_do() {
 
 #[test]
 fn a_user_without_a_login_at_the_screen_is_told_so() {
-    for (verb, code) in [("print", 112), ("print", 125)] {
+    for (verb, code) in [("print", 112), ("print", 125), ("print", 134)] {
         let dir = Dir::new();
         let mut launchd = FakeLaunchd { codes: vec![(verb, code)], ..FakeLaunchd::new(&dir) };
         let error = run(install, &dir, &mut launchd).expect_err("refused");
@@ -311,7 +359,34 @@ fn a_job_that_is_loaded_and_does_not_run_is_an_error_with_its_last_exit_code() {
     let mut launchd = FakeLaunchd { fresh: shown(&plist_path(&dir), "spawn scheduled"), ..FakeLaunchd::new(&dir) };
     let error = run(install, &dir, &mut launchd).expect_err("it does not run");
     assert_eq!((error.code, launchd.pauses), (ExitCode::Failed, 150));
-    assert!(error.message.contains("(state \"spawn scheduled\", last exit code 78); see "), "{error}");
+    assert!(error.message.contains("(state = spawn scheduled, last exit code = 78); see "), "{error}");
+}
+
+#[test]
+fn a_file_under_another_name_is_the_same_file() {
+    let dir = Dir::new();
+    fs::create_dir(dir.join("real")).expect("a directory");
+    std::os::unix::fs::symlink(dir.join("real"), dir.join("Library")).expect("a link");
+    let real = dir.join("real/LaunchAgents/worker-supervisor.demo.plist");
+    let mut launchd = FakeLaunchd { fresh: shown(&real, "running"), ..FakeLaunchd::new(&dir) };
+    let said = run(install, &dir, &mut launchd).expect("installed");
+    assert!(!said.contains("warning"), "{said}");
+    let said = run(install, &dir, &mut launchd).expect("installed again");
+    assert!(said.contains("unloaded the job that was there") && !said.contains("warning"), "{said}");
+}
+
+#[test]
+fn a_config_in_a_guarded_place_earns_a_warning() {
+    let dir = Dir::new();
+    let config = Config { worker_dir: dir.join("Documents/app"), ..config(&dir, "") };
+    let mut output = Vec::new();
+    let (job, mut launchd) = (job(&config, dir.path()), FakeLaunchd::new(&dir));
+    Session::new(&job, 501, &mut launchd, &mut output).and_then(|mut it| it.install()).expect("installed");
+    let said = String::from_utf8(output).expect("text");
+    assert!(
+        said.starts_with("warning: worker_dir is in ~/Documents, where macOS may not let in what launchd starts"),
+        "{said}"
+    );
 }
 
 #[test]

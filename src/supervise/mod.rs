@@ -8,7 +8,7 @@
 
 mod adopt;
 mod client;
-mod helpers;
+pub(crate) mod helpers;
 pub mod launch;
 mod locks;
 pub mod logs;

@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use super::job::Job;
 use super::launchctl::{self, Answer, LOOK_INTERVAL, Launchctl, Loaded};
+use super::privacy;
 use crate::error::{Error, ExitCode, escape};
 use crate::lock::{Held, Lock};
 use crate::state_dir::{StateDir, replace_file};
 
 /// For launchd itself, on top of what the job takes to end or to start.
 const LAUNCHD_MAX: Duration = Duration::from_secs(15);
+/// How often a loaded job is looked at before its start is asked for: a second.
+const LOOKS_BEFORE_KICKSTART: u32 = 10;
 /// How much of launchctl's complaint is shown, in bytes.
 const COMPLAINT_BYTES_MAX: usize = 300;
 
@@ -61,6 +64,9 @@ impl<'a> Session<'a> {
     pub fn install(&mut self) -> Result<(), Error> {
         let plist = self.job.plist()?;
         self.warn_of_a_passing_program();
+        if let Some(text) = privacy::warning(self.job.config, self.job.program, self.job.home) {
+            self.say(format_args!("warning: {text}"));
+        }
         let old = self.loaded()?;
         self.write_files(&plist)?;
         match &old {
@@ -143,22 +149,24 @@ impl<'a> Session<'a> {
     /// The job as it is loaded now; None if it is not.
     fn loaded(&mut self) -> Result<Option<Loaded>, Error> {
         let answer = self.ask("print", &[0, launchctl::NO_SERVICE])?;
-        Ok((answer.code == Some(0)).then(|| launchctl::parse_print(&answer.stdout)))
+        Ok((answer.code == Some(0)).then(|| launchctl::parse_print(&answer.output)))
     }
 
-    /// Boots the job out and waits until it is gone, which may take as long as launchd lets it.
+    /// Boots the job out and waits until it is gone, which may take as long as launchd lets it: the old job's own time,
+    /// whatever the new one's is.
     fn unload(&mut self, old: &Loaded) -> Result<(), Error> {
         let gone_or_going = [0, launchctl::NO_SUCH_PROCESS, launchctl::NO_SERVICE, launchctl::NOW_IN_PROGRESS];
         self.ask("bootout", &gone_or_going)?;
-        let limit = self.job.exit_timeout() + LAUNCHD_MAX;
-        self.wait(limit, |session| Ok(session.loaded()?.is_none().then_some(())))?.ok_or_else(|| {
+        let limit = old.exit_timeout.unwrap_or_else(|| self.job.exit_timeout()) + LAUNCHD_MAX;
+        if !self.wait(limit, &mut |session| Ok(session.loaded()?.is_none()))? {
             let cause = format_args!("it is still there {} s after bootout; run this again", limit.as_secs());
-            failed(format_args!("unload {}", self.target), cause)
-        })?;
+            return Err(failed(format_args!("unload {}", self.target), cause));
+        }
         let pid = old.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
         self.say(format_args!("unloaded the job that was there{pid}"));
         let path = self.job.plist_path();
-        if let Some(old_path) = old.path.as_ref().filter(|old_path| Path::new(old_path) != path) {
+        if let Some(old_path) = old.path.as_ref().filter(|old_path| !platform::is_same_file(Path::new(old_path), &path))
+        {
             self.say(format_args!("warning: it came from {old_path}, which is still there; remove that file"));
         }
         Ok(())
@@ -171,28 +179,30 @@ impl<'a> Session<'a> {
         // It became part of an XML text, so that it is UTF-8.
         let arguments = ["bootstrap", &domain, &path.to_string_lossy()];
         let mut last = Answer::default();
-        let loaded = self.wait(LAUNCHD_MAX, |session| {
+        let is_loaded = self.wait(LAUNCHD_MAX, &mut |session| {
             last = session.run(&arguments, &done_or_taken)?;
-            Ok((last.code == Some(0)).then_some(()))
+            Ok(last.code == Some(0))
         })?;
-        loaded.ok_or_else(|| complaint(&arguments, &last))
+        if is_loaded { Ok(()) } else { Err(complaint(&arguments, &last)) }
     }
 
+    /// Waits until the job runs. launchd may put off a start that nobody asked for, so that it is asked once.
     fn see_it_run(&mut self) -> Result<(), Error> {
-        let mut last = None;
-        let running = self.wait(LAUNCHD_MAX, |session| {
-            last = session.loaded()?;
-            Ok(last.clone().filter(Loaded::is_running))
+        let (mut last, mut looks, mut kickstart) = (Loaded::default(), 0, Answer::default());
+        let is_running = self.wait(LAUNCHD_MAX, &mut |session| {
+            last = session.loaded()?.unwrap_or_default();
+            looks += 1;
+            if looks == LOOKS_BEFORE_KICKSTART {
+                kickstart = session.ask("kickstart", &[])?;
+            }
+            Ok(last.is_running)
         })?;
-        let (job, log) = (self.job, self.job.log_path());
-        let Some(running) = running else {
-            let last = last.unwrap_or_default();
-            let exit = last.last_exit.map_or_else(String::new, |code| format!(", last exit code {code}"));
-            let cause = format_args!("it does not run (state {:?}{exit}); see {}", last.state, log.display());
-            return Err(failed(format_args!("start {}", self.target), cause));
-        };
+        if !is_running {
+            return Err(self.does_not_run(&last, &kickstart));
+        }
+        let (job, running) = (self.job, last);
         let expected = job.plist_path();
-        if let Some(path) = running.path.filter(|path| Path::new(path) != expected) {
+        if let Some(path) = running.path.filter(|path| !platform::is_same_file(Path::new(path), &expected)) {
             return Err(failed(
                 format_args!("load {}", self.target),
                 format_args!("launchd runs it from {path:?} instead"),
@@ -200,27 +210,39 @@ impl<'a> Session<'a> {
         }
         let pid = running.pid.unwrap_or_default();
         self.say(format_args!("loaded {}; it runs, pid {pid}, and will at every login", job.label()));
-        self.say(format_args!("its own log: {}", log.display()));
+        self.say(format_args!("its own log: {}", job.log_path().display()));
         self.say(format_args!("undo: worker-supervisor launchd uninstall --config {}", job.config.path.display()));
         Ok(())
     }
 
-    /// Looks until there is an answer, for as long as `limit` at most.
-    fn wait<T>(
+    /// What is known of a job that is loaded and does not run.
+    fn does_not_run(&self, last: &Loaded, kickstart: &Answer) -> Error {
+        let refused = kickstart
+            .code
+            .filter(|&code| code != 0)
+            .map_or_else(String::new, |code| format!(", kickstart's exit code {code}: {}", launchctl::meaning(code)));
+        let words = &last.words;
+        let log = self.job.log_path();
+        let cause = format_args!("it does not run ({words}{refused}); see {}", log.display());
+        failed(format_args!("start {}", self.target), cause)
+    }
+
+    /// Looks until it is so, for as long as `limit` at most; whether it is.
+    fn wait(
         &mut self,
         limit: Duration,
-        mut look: impl FnMut(&mut Self) -> Result<Option<T>, Error>,
-    ) -> Result<Option<T>, Error> {
+        is_so: &mut dyn FnMut(&mut Self) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
         for _ in 0..limit.as_millis() / LOOK_INTERVAL.as_millis() {
-            if let Some(found) = look(self)? {
-                return Ok(Some(found));
+            if is_so(self)? {
+                return Ok(true);
             }
             self.launchctl.pause();
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Runs a command about the job.
+    /// Runs a command about the job; any code will do if none is expected.
     fn ask(&mut self, verb: &str, expected: &[i32]) -> Result<Answer, Error> {
         let target = self.target.clone();
         self.run(&[verb, &target], expected)
@@ -230,7 +252,7 @@ impl<'a> Session<'a> {
     fn run(&mut self, arguments: &[&str], expected: &[i32]) -> Result<Answer, Error> {
         let ran = self.launchctl.run(arguments);
         let answer = ran.map_err(|error| Error::cannot(ExitCode::Unavailable, "run /bin/launchctl", error))?;
-        if answer.code.is_some_and(|code| expected.contains(&code)) {
+        if expected.is_empty() || answer.code.is_some_and(|code| expected.contains(&code)) {
             Ok(answer)
         } else {
             Err(complaint(arguments, &answer))
@@ -245,10 +267,7 @@ fn failed(task: impl std::fmt::Display, cause: impl std::fmt::Display) -> Error 
 fn complaint(arguments: &[&str], answer: &Answer) -> Error {
     let task = format!("run `launchctl {}`", arguments.join(" "));
     let Some(code) = answer.code else { return failed(task, "a signal ended it") };
-    let words = escape(answer.stderr.trim(), COMPLAINT_BYTES_MAX);
-    let blame = match code {
-        launchctl::NO_DOMAIN | launchctl::DOMAIN_UNFIT => ExitCode::Unavailable,
-        _ => ExitCode::Failed,
-    };
+    let words = escape(answer.output.trim(), COMPLAINT_BYTES_MAX);
+    let blame = if launchctl::is_unavailable(code) { ExitCode::Unavailable } else { ExitCode::Failed };
     Error::cannot(blame, task, format_args!("exit code {code} ({words}); {}", launchctl::meaning(code)))
 }

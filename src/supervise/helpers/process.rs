@@ -74,14 +74,22 @@ pub(crate) fn base_dir(config: &Config) -> PathBuf {
     config.path.parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// The supervisor's own environment, as exec takes it, and which supervisor it is: where a helper does not end with one
-/// that is killed, the next one finds it by that.
+/// The environment of this process, as exec takes it.
+pub(crate) fn own_env() -> Vec<CString> {
+    as_env(std::env::vars_os())
+}
+
+/// The same for a helper, with which supervisor it is: where a helper does not end with one that is killed, the next
+/// one finds it by that.
 pub(crate) fn helper_env() -> Vec<CString> {
-    let entry = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
     let own = std::env::vars_os().filter(|(name, _)| name != HELPER_VARIABLE);
-    let marked = own.chain([(HELPER_VARIABLE.into(), platform::own_identity().into())]);
+    as_env(own.chain([(HELPER_VARIABLE.into(), platform::own_identity().into())]))
+}
+
+fn as_env(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
+    let entry = |(name, value): (OsString, OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
     // What came in through exec holds no NUL, so nothing is lost here.
-    marked.filter_map(|variable| CString::new(entry(variable)).ok()).collect()
+    variables.filter_map(|variable| CString::new(entry(variable)).ok()).collect()
 }
 
 /// A helper that is gone.
