@@ -168,7 +168,7 @@ fn a_stranger_on_the_port_is_named_and_left_alone() {
     let stranger = Fixture::listening(scene.port(), &[]);
     let ran = dry_run(&scene);
     if cfg!(target_os = "freebsd") {
-        assert_finding(&ran, "port", "FAIL", &["cannot see"]);
+        assert_finding(&ran, "port", "FAIL", &["not looked up on FreeBSD", "sockstat"]);
     } else {
         assert_verdict(&ran, 0, "The worker can start: 1 warning.");
         let name = format!("pid {} (", stranger.pid());

@@ -20,6 +20,13 @@ const NAME_BYTES_MAX: usize = 200;
 /// How many holders are named; the rest are counted.
 const NAMED_MAX: usize = 4;
 
+/// Holders of whom nothing is known.
+pub(crate) const UNSEEN: &str = if cfg!(target_os = "freebsd") {
+    "a process that is not looked up on FreeBSD"
+} else {
+    "a process that can't be found"
+};
+
 /// Who was found on the port, until it is free.
 #[derive(Default)]
 pub(super) struct PortWatch {
@@ -171,7 +178,7 @@ pub(crate) fn describe_holders(address: SocketAddr, pids: &[Pid]) -> String {
     if users.is_empty() {
         return match platform::occupants(address).unwrap_or_default().first() {
             Some(occupant) => describe_occupant(occupant),
-            None => "a process that can't be found".to_owned(),
+            None => UNSEEN.to_owned(),
         };
     }
     let users: Vec<String> = users.iter().map(|user| escape(user, NAME_BYTES_MAX)).collect();
@@ -253,6 +260,6 @@ mod tests {
 
     #[test]
     fn holders_that_cannot_be_seen_are_told_all_the_same() {
-        assert_eq!(describe_holders("127.0.0.1:1".parse().unwrap(), &[]), "a process that can't be found");
+        assert_eq!(describe_holders("127.0.0.1:1".parse().unwrap(), &[]), UNSEEN);
     }
 }

@@ -113,7 +113,12 @@ fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Sea
         Seat::Worker { is_supervised: false, name } => warn(format!("{name}, the worker that would be ended first")),
         Seat::Unseen(names) => {
             let port = address.port();
-            fail(format!("{names}; find it with `sudo lsof -nP -iTCP:{port} -sTCP:LISTEN` and stop it"))
+            let find = if cfg!(target_os = "freebsd") {
+                format!("sockstat -l -p {port}")
+            } else {
+                format!("sudo lsof -nP -iTCP:{port} -sTCP:LISTEN")
+            };
+            fail(format!("{names}; find it with `{find}` and stop it"))
         }
         Seat::Held { names, .. } if conflict == PortConflict::Wait => {
             fail(format!("{names}: a start waits until it is free; stop it, or set port_conflict = \"kill\""))
@@ -195,6 +200,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(target_os = "freebsd"))]
     fn a_holder_that_cannot_be_seen_can_be_found_with_more_rights() {
         let whose = "a process of user root that we cannot see";
         let find = "find it with `sudo lsof -nP -iTCP:3111 -sTCP:LISTEN` and stop it";

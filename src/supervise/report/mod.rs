@@ -22,7 +22,7 @@ use self::message::Message;
 use self::messages::Known;
 use self::status::{Exit, Status, Transition, next_step};
 use self::throttle::{Permit, Throttle};
-use super::port::describe;
+use super::port::{UNSEEN, describe};
 use super::worker::Departure;
 use crate::config::Config;
 use crate::policy::{Condition, Machine, Notice};
@@ -166,7 +166,7 @@ impl Reporter {
 
     /// Somebody holds the port.
     pub(crate) fn saw_holders(&mut self, names: Option<&str>) {
-        self.known.status.port_holder = Some(names.unwrap_or("a process that can't be found").to_owned());
+        self.known.status.port_holder = Some(names.unwrap_or(UNSEEN).to_owned());
     }
 
     /// Something went wrong that can be survived; told at the end of the turn.
