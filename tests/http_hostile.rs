@@ -237,5 +237,5 @@ fn body_without_an_end_does_not_hold_up_a_registration() {
     let began = std::time::Instant::now();
     scene.start().wait_for_log(SYNCED);
     // Its own deadline is 15 s.
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(14));
 }

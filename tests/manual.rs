@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use pages::{blocks, load_well, page};
 use serde_json::Value;
-use support::{LIMIT, Scene, TempDir, quoted, wait_for};
+use support::{LIMIT, Scene, TempDir, quoted, slowed, wait_for};
 use worker_supervisor::supervise::report::status::{Exit, Probe, Status, Sync, Transition};
 
 /// Code, one character after the other.
@@ -217,7 +217,10 @@ fn end_of(mut hook: std::process::Child) -> Option<i32> {
 fn next_body(listener: &TcpListener) -> String {
     listener.set_nonblocking(true).expect("a listener that doesn't wait");
     let (mut stream, _) = wait_for("a post", LIMIT, String::new, || listener.accept().ok());
-    stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(LIMIT))).expect("a stream that waits");
+    stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(slowed(LIMIT))))
+        .expect("a stream that waits");
     let mut bytes = Vec::new();
     loop {
         let mut buffer = [0; 4096];

@@ -154,6 +154,7 @@ fn restart_while_the_orphan_is_being_ended_reads_the_configuration_anew() {
 }
 
 #[test]
+#[cfg(not(target_os = "freebsd"))]
 fn descendant_that_left_the_group_and_kept_the_port_is_removed_as_its_holder() {
     let scene = Scene::new().worker(&["--life", "--escape", "--life"]);
     let orphan = orphan_of(&scene);
@@ -168,6 +169,7 @@ fn descendant_that_left_the_group_and_kept_the_port_is_removed_as_its_holder() {
 }
 
 #[test]
+#[cfg(not(target_os = "freebsd"))]
 fn descendant_that_left_the_group_is_removed_at_the_next_launch_too() {
     let scene = Scene::new().worker(&["--life", "--escape", "--life"]).set("stable_secs", "0");
     let supervisor = scene.start();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 use support::words::{IMPOSTOR, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
-use support::{Fixture, Scene, calls_of, is_fork, request, traced, traced_with, wait_until};
+use support::{Fixture, Scene, calls_of, is_fork, request, slowed, traced, traced_with, wait_until};
 
 #[test]
 fn holder_of_another_specific_address_is_left_alone() {
@@ -106,10 +106,10 @@ fn scan_of_a_process_with_20_000_descriptors_is_short_and_a_stop_is_heard() {
     let supervisor = scene.start();
     supervisor.wait_for_log(PORT_CONFLICT);
     let found = started.elapsed();
-    assert!(found < Duration::from_secs(3), "it took {found:?} to find the holder");
+    assert!(found < slowed(Duration::from_secs(3)), "it took {found:?} to find the holder");
     let asked = Instant::now();
     assert_eq!(supervisor.stop(), 0);
-    assert!(asked.elapsed() < Duration::from_secs(2), "the stop took {:?}", asked.elapsed());
+    assert!(asked.elapsed() < slowed(Duration::from_secs(2)), "the stop took {:?}", asked.elapsed());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use support::{LIMIT, Scene, Signal, dumped, send_signal, shell};
+use support::{LIMIT, Scene, Signal, dumped, send_signal, shell, slowed};
 
 /// The processes of the machine whose file in /proc has `text`.
 fn processes_with(file: &str, text: &str) -> Vec<i32> {
@@ -37,7 +37,7 @@ fn no_value_is_ever_an_argument_and_only_the_worker_has_it_in_its_environment() 
         let watch = scope.spawn(|| {
             let (mut seen, started_at) = (Vec::new(), Instant::now());
             // A test that fails sets no end.
-            while !is_over.load(Ordering::SeqCst) && started_at.elapsed() < LIMIT {
+            while !is_over.load(Ordering::SeqCst) && started_at.elapsed() < slowed(LIMIT) {
                 seen.extend(processes_with("cmdline", &canary));
             }
             seen

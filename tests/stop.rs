@@ -5,12 +5,10 @@ mod support;
 use std::fs::read_to_string;
 use std::time::Duration;
 
-use support::words::{
-    DIED, DRAINING, ENDED, KILLING, LAUNCH_FAILED, PORT_CONFLICT, READY, RELOAD_FAILED, STARTED, STOPPED, field,
-};
+use support::words::{DIED, DRAINING, ENDED, KILLING, LAUNCH_FAILED, READY, RELOAD_FAILED, STARTED, STOPPED, field};
 use support::{
-    Fixture, LIMIT, Scene, Signal, Supervisor, group_members, let_pass, process_alive, quoted, request, send_signal,
-    wait_for, wait_until,
+    LIMIT, Scene, Signal, Supervisor, group_members, let_pass, process_alive, quoted, request, send_signal, wait_for,
+    wait_until,
 };
 
 /// A time that no test would live to see the end of.
@@ -179,18 +177,6 @@ fn stop_in_the_drain_of_a_restart_makes_a_stop_of_it() {
     assert_ends_in_order(&scene, &supervisor);
     assert_eq!(scene.report().starts().len(), 1);
     assert_eq!(stops_of(&scene, pid), ["TERM", "INT"]);
-}
-
-#[test]
-fn stop_while_the_port_is_cleared_ends_at_once() {
-    let scene = Scene::new().set("port_grace_secs", NEVER);
-    let stranger = Fixture::listening(scene.port(), &["--ignore-term"]);
-    let supervisor = scene.start();
-    supervisor.wait_for_log(PORT_CONFLICT);
-    supervisor.signal(Signal::SIGTERM);
-    assert_eq!(supervisor.wait_exit(), 0);
-    assert_eq!(scene.report().starts().len(), 0);
-    assert!(stranger.is_alive());
 }
 
 #[test]

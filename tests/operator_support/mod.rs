@@ -48,9 +48,9 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Waits for a condition, for at most ten seconds.
+/// Waits for a condition, for at most a minute: only failures wait so long.
 pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(10);
+    let limit = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < limit, "never came: {what}");
         std::thread::yield_now();

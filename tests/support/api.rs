@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
 use super::place::PortClaim;
-use super::wait::{LIMIT, wait_until};
+use super::wait::{LIMIT, slowed, wait_until};
 
 const BODY: &str = r#"{"ok":true,"modified":true}"#;
 
@@ -68,7 +68,7 @@ impl Drop for ApiStandIn {
 }
 
 fn answer(mut stream: TcpStream, requests: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_read_timeout(Some(slowed(LIMIT)))?;
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
     while !is_whole(&text) {
         let read = stream.read(&mut buffer)?;

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::wait::slowed;
+
 /// For connecting, and for each read and write.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,9 +45,9 @@ pub(crate) fn request_to(address: SocketAddr, method: &str, path: &str) -> io::R
 }
 
 fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, STEP_LIMIT)?;
-    stream.set_read_timeout(Some(STEP_LIMIT))?;
-    stream.set_write_timeout(Some(STEP_LIMIT))?;
+    let stream = TcpStream::connect_timeout(&address, slowed(STEP_LIMIT))?;
+    stream.set_read_timeout(Some(slowed(STEP_LIMIT)))?;
+    stream.set_write_timeout(Some(slowed(STEP_LIMIT)))?;
     Ok(stream)
 }
 

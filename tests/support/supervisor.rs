@@ -14,7 +14,7 @@ use super::Signal;
 use super::process::send_signal;
 use super::report::WorkerReport;
 use super::scene::Scene;
-use super::wait::{LIMIT, wait_for, wait_until};
+use super::wait::{LIMIT, slowed, wait_for, wait_until};
 use super::words::{READY, field};
 
 /// How long each step of the stop at the end of a test may take.
@@ -141,7 +141,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn ends_within(&self, limit: Duration) -> bool {
-        let started = Instant::now();
+        let (started, limit) = (Instant::now(), slowed(limit));
         wait_until("the end of the supervisor or of patience", limit * 2, || {
             !self.is_alive() || started.elapsed() > limit
         });

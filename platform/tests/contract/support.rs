@@ -15,8 +15,12 @@ use worker_supervisor_platform::{
     Command, ExitStatus, Lifetime, Pid, Pipe, Reaped, Signal, pipe_from_helper, reap_with_group, signal_group, spawn,
 };
 
-/// How long anything may take before the test fails. Long, because it only matters when something is wrong.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// How long anything may take before the test fails. Long, because it only matters when something is wrong; longer
+/// still by `TEST_SLOWNESS` of the environment.
+fn limit() -> Duration {
+    let slowness = std::env::var("TEST_SLOWNESS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    Duration::from_secs(20) * slowness
+}
 
 /// mio's edge-triggered poll.
 pub(crate) struct Ears(Poll);
@@ -37,7 +41,7 @@ impl Ears {
 
     /// Waits until `check` yields something. Asked first, then after each wake; it must empty what it listens to.
     pub(crate) fn wait<T>(&mut self, what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-        let limit_at = Instant::now() + LIMIT;
+        let limit_at = Instant::now() + limit();
         let mut events = Events::with_capacity(8);
         loop {
             if let Some(found) = check() {
@@ -55,7 +59,7 @@ impl Ears {
 
 /// Asks again every millisecond, for what no descriptor announces.
 pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let limit_at = Instant::now() + LIMIT;
+    let limit_at = Instant::now() + limit();
     loop {
         if let Some(found) = check() {
             return found;
