@@ -13,7 +13,7 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check fmt lint doc tidy count freebsd macos linux bench soak fuzz mutants miri sanitize setup-cross clean
+.PHONY: help run quick test check fmt lint doc tidy count freebsd apple macos linux bench soak fuzz mutants miri sanitize setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +33,7 @@ test: $(INSTALLED) ## Run all tests, against real package managers and the Innge
 	cargo test --workspace --no-fail-fast --lib --bins --tests
 	cargo test --workspace --no-fail-fast --doc
 
-check: fmt lint doc tidy freebsd macos $(filter linux,$(SYSTEM)) ## Run every check that is not a test of behaviour
+check: fmt lint doc tidy freebsd apple $(filter linux,$(SYSTEM)) ## Run every check that is not a test of behaviour
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -54,7 +54,10 @@ count: ## Count the shipped lines, room by room
 freebsd: ## Type-check for FreeBSD (needs setup-cross)
 	@sh scripts/cross.sh freebsd
 
-macos: ## Build the release binary for Apple silicon and check its size (needs setup-cross)
+apple: ## Build the release binary for Apple silicon and check its size (needs setup-cross)
+	@sh scripts/cross.sh apple
+
+macos: ## Build the release binaries for both kinds of Mac, and one file of both (needs setup-cross)
 	@sh scripts/cross.sh macos
 
 linux: ## Build the small release binary for Linux and check its size (needs setup-cross)
@@ -86,7 +89,7 @@ miri: ## Run what Miri can run: http, policy, config, dotenv, error (needs night
 sanitize: ## Run the tests of platform and library under the address sanitizer (needs nightly Rust)
 	@sh scripts/nightly.sh sanitize
 
-setup-cross: ## Install what freebsd, macos and linux need
+setup-cross: ## Install what freebsd, apple, macos and linux need
 	@sh scripts/cross.sh setup
 
 clean: ## Remove everything that was built or installed here

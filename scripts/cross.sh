@@ -3,7 +3,8 @@
 #
 #   cross.sh setup      installs what the others need; does nothing where it is there already
 #   cross.sh freebsd    type-checks the workspace for FreeBSD
-#   cross.sh macos      builds for Apple silicon and checks that the binary is one, and small
+#   cross.sh apple      builds for Apple silicon and checks that the binary is one, for old systems too, and small
+#   cross.sh macos      the same for both kinds of Mac, and joins the two binaries
 #   cross.sh linux      builds for this machine's kind, without shared libraries, and checks that it is so, and small
 #
 # All build the standard library from its source, since rustup's compiler has it for this system alone. So they use a
@@ -16,7 +17,11 @@ cd "$(dirname "$0")/.."
 # own: 124 KiB of private memory that 36 restarts make 296, where musl's makes 80 into 92.
 ZIGBUILD_VERSION=0.24.0
 ZIG_VERSION=0.15.2
-MACOS_BYTES_MAX=500000
+APPLE_BYTES_MAX=500000
+# The same code takes a quarter more there.
+INTEL_BYTES_MAX=600000
+# The oldest macOS that they run on: the first one for Apple silicon.
+export MACOSX_DEPLOYMENT_TARGET=11.0
 LINUX_BYTES_MAX=635000
 
 ROOT=$PWD/target/cross
@@ -76,26 +81,38 @@ check_freebsd() {
     "$CARGO" check --workspace $BUILD_STD --target x86_64-unknown-freebsd
 }
 
+build_apple() {
+    build_mach_o aarch64-apple-darwin arm64 0c000001 "$APPLE_BYTES_MAX"
+}
+
 build_macos() {
-    set -- --release --bin worker-supervisor $BUILD_STD --target aarch64-apple-darwin
+    build_apple
+    build_mach_o x86_64-apple-darwin x86_64 07000001 "$INTEL_BYTES_MAX"
+    join_macos
+}
+
+# Builds for a target, and checks the file: its kind in words and as the file has it, and its size.
+build_mach_o() {
+    target=$1 kind=$2 cpu=$3 bytes_max=$4
+    variable=CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_RUSTFLAGS
+    set -- --release --bin worker-supervisor $BUILD_STD --target "$target"
     case $(uname) in
     Darwin)
-        CARGO_TARGET_AARCH64_APPLE_DARWIN_RUSTFLAGS="$LEAN" "$CARGO" build "$@"
+        env "$variable=$LEAN" "$CARGO" build "$@"
         ;;
     Linux)
         has_zigbuild
         # zig's linker strips; rustc's own way needs a tool that Debian's compiler does not have. zig brings the system
         # libraries too, and an empty SDK keeps rustc from warning that it found none.
         mkdir -p "$ROOT/no-sdk"
-        PATH="$TOOLS/bin:$PATH" SDKROOT="$ROOT/no-sdk" CARGO_PROFILE_RELEASE_STRIP=none \
-            CARGO_TARGET_AARCH64_APPLE_DARWIN_RUSTFLAGS="-C link-arg=-Wl,-x $LEAN" \
-            "$TOOLS/bin/cargo-zigbuild" zigbuild "$@"
+        env "PATH=$TOOLS/bin:$PATH" SDKROOT="$ROOT/no-sdk" CARGO_PROFILE_RELEASE_STRIP=none \
+            "$variable=-C link-arg=-Wl,-x $LEAN" "$TOOLS/bin/cargo-zigbuild" zigbuild "$@"
         ;;
     *)
         fail "cannot build for macOS on $(uname)"
         ;;
     esac
-    check_macos "$ROOT/aarch64-apple-darwin/release/worker-supervisor"
+    check_mach_o "$ROOT/$target/release/worker-supervisor" "$kind" "$cpu" "$bytes_max"
 }
 
 # musl instead of glibc: nothing to load, and its allocator keeps a few pages. zig brings it, with an unwinder. A fixed
@@ -116,14 +133,53 @@ build_linux() {
     check_linux "$ROOT/linux/worker-supervisor"
 }
 
-# The first 16 bytes of a Mach-O file: magic, CPU type, CPU subtype, file type.
-check_macos() {
-    head=$(od -An -tx1 -N16 "$1" | tr -d ' \n')
+# The first 16 bytes of a Mach-O file: magic, CPU type, CPU subtype, file type. Its load command LC_BUILD_VERSION (0x32,
+# 32 bytes, macOS) says the oldest system that it runs on.
+check_mach_o() {
+    head=$(bytes "$1" 0 16)
     case $head in
-    cffaedfe0c000001????????02000000) ;;
-    *) fail "$1 is no 64-bit arm64 Mach-O executable: it begins with $head" ;;
+    cffaedfe"$3"????????02000000) ;;
+    *) fail "$1 is no 64-bit $2 Mach-O executable: it begins with $head" ;;
     esac
-    check_size "$1" "Mach-O 64-bit arm64" "$MACOS_BYTES_MAX"
+    version=$(bytes "$1" 0 4096 | grep -o '320000002000000001000000........' | cut -c25-32)
+    [ "$version" = 00000b00 ] || fail "$1 wants another macOS than $MACOSX_DEPLOYMENT_TARGET: $version"
+    check_size "$1" "Mach-O 64-bit $2, macOS $MACOSX_DEPLOYMENT_TARGET or later" "$4"
+}
+
+# One file for both kinds of Mac: a header in big-endian order, then each of the two at a page of 16 KiB (fat.h, as lipo
+# writes it). Kind, subkind, offset, size and alignment (2 to the 14th) stand in it for each.
+join_macos() {
+    intel=$ROOT/x86_64-apple-darwin/release/worker-supervisor
+    apple=$ROOT/aarch64-apple-darwin/release/worker-supervisor
+    joined=$ROOT/macos/worker-supervisor
+    intel_bytes=$(size_of "$intel") apple_bytes=$(size_of "$apple")
+    apple_at=$(((16384 + intel_bytes + 16383) / 16384 * 16384))
+    mkdir -p "$ROOT/macos"
+    {
+        words cafebabe 2
+        words 01000007 3 16384 "$intel_bytes" 14
+        words 0100000c 0 "$apple_at" "$apple_bytes" 14
+    } >"$joined.new"
+    dd if="$intel" of="$joined.new" bs=16384 seek=1 conv=notrunc 2>/dev/null
+    dd if="$apple" of="$joined.new" bs=16384 seek=$((apple_at / 16384)) conv=notrunc 2>/dev/null
+    tail -c +16385 "$joined.new" | head -c "$intel_bytes" | cmp - "$intel" &&
+        tail -c +$((apple_at + 1)) "$joined.new" | cmp - "$apple" || fail "$joined.new does not hold the two binaries"
+    chmod 755 "$joined.new"
+    mv "$joined.new" "$joined"
+    echo "$joined: both, $(size_of "$joined") bytes"
+}
+
+# Writes 32-bit words in big-endian order: the first one in hexadecimal, the others in decimal.
+words() {
+    text=$1
+    shift
+    for word; do text=$text$(printf %08x "$word"); done
+    printf "$(echo "$text" | sed 's/../ 0x&/g' | xargs printf '\\%03o' )"
+}
+
+# Bytes of a file in hexadecimal: from an offset, so many.
+bytes() {
+    od -An -v -tx1 -j "$2" -N "$3" "$1" | tr -d ' \n'
 }
 
 check_linux() {
@@ -134,21 +190,25 @@ check_linux() {
     check_size "$1" "static ELF" "$LINUX_BYTES_MAX"
 }
 
+size_of() {
+    wc -c <"$1" | tr -d ' '
+}
+
 check_size() {
-    bytes=$(wc -c <"$1" | tr -d ' ')
-    echo "$1: $2, $bytes of at most $3 bytes"
-    [ "$bytes" -le "$3" ] || fail "the binary has outgrown its limit"
+    echo "$1: $2, $(size_of "$1") of at most $3 bytes"
+    [ "$(size_of "$1")" -le "$3" ] || fail "the binary has outgrown its limit"
 }
 
 case ${1-} in
 setup) setup ;;
-freebsd | macos | linux)
+freebsd | apple | macos | linux)
     choose_compiler || fail "cannot find a compiler with the library's source: run make setup-cross"
     case $1 in
     freebsd) check_freebsd ;;
+    apple) build_apple ;;
     macos) build_macos ;;
     linux) build_linux ;;
     esac
     ;;
-*) fail "usage: cross.sh setup | freebsd | macos | linux" ;;
+*) fail "usage: cross.sh setup | freebsd | apple | macos | linux" ;;
 esac
