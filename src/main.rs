@@ -5,6 +5,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode as ProcessExitCode;
 
+use platform::Signals;
 use worker_supervisor::cli::{self, Invocation};
 use worker_supervisor::commands::status::Style;
 use worker_supervisor::commands::{dry_run, launchd, logs, restart, status};
@@ -30,8 +31,10 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
     let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     match invocation {
         Invocation::Run { config, verbose } => {
+            let signals = Signals::open();
+            let signals = signals.map_err(|error| Error::cannot(ExitCode::Internal, "receive signals", error))?;
             own_log::init(verbose);
-            supervise::start::run(&config)
+            supervise::start::run(&config, signals)
         }
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
         Invocation::Status { config, json } => {

@@ -46,6 +46,12 @@ fn failing(scene: &Scene, injection: &str, paths: &[&Path]) -> Command {
     below(scene, "strace", &arguments)
 }
 
+/// The program, which gets a signal as it opens its configuration.
+fn signalled_at_once(scene: &Scene, signal: &str) -> Command {
+    let config = scene.config_file();
+    failing(scene, &format!("openat:signal={signal}:when=1"), &[&config])
+}
+
 /// The worker dies and is replaced, and the supervisor stops when it is told to.
 #[track_caller]
 fn assert_works(scene: &Scene, supervisor: &Supervisor<'_>) {
@@ -56,6 +62,28 @@ fn assert_works(scene: &Scene, supervisor: &Supervisor<'_>) {
     supervisor.signal(Signal::SIGTERM);
     assert_eq!(supervisor.wait_exit(), 0, "{}", scene.story());
     assert!(!process_alive(last) && !process_alive(next));
+}
+
+#[test]
+fn signal_that_comes_before_the_configuration_is_read_is_served() {
+    let scene = Scene::new();
+    let supervisor = scene.start_with(&mut signalled_at_once(&scene, "SIGUSR1"));
+    supervisor.wait_ready();
+    assert_works(&scene, &supervisor);
+    let scene = Scene::new();
+    let supervisor = scene.start_with(&mut signalled_at_once(&scene, "SIGTERM"));
+    assert_eq!(supervisor.wait_exit(), 0, "{}", scene.story());
+}
+
+#[test]
+fn limit_of_file_size_is_like_a_full_disk() {
+    let scene = Scene::new().command(&["/bin/false"]);
+    let scene = scene.set("restart_backoff_min_secs", 0).set("restart_backoff_max_secs", 0);
+    // In blocks of 512 bytes: enough for what is logged, of which repeats are held back, and not for 16 transitions.
+    let supervisor = scene.start_with(&mut below(&scene, "/bin/sh", &["-c", "ulimit -f 4; exec \"$0\" \"$@\""]));
+    let warning = supervisor.wait_for_log("cannot write status file in ");
+    assert!(warning.contains("File too large") && warning.contains("; the old one stays"), "{warning}");
+    assert_eq!(supervisor.stop(), 0);
 }
 
 #[test]
@@ -180,7 +208,8 @@ fn supervisor_with_few_descriptors_keeps_none_for_later_and_notices_a_worker_tha
 
 #[test]
 fn start_without_descriptors_fails_with_a_reason_and_starts_nothing() {
-    for limit in 4..=6 {
+    // With fewer the configuration could not be read beside the queue of signals.
+    for limit in 5..=6 {
         let scene = Scene::new();
         let argument = format!("--nofile={limit}:{limit}");
         let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));

@@ -51,6 +51,17 @@ fn worker_gets_the_very_signal_that_the_supervisor_got() {
 }
 
 #[test]
+fn quit_signal_is_a_stop_that_dumps_no_core_of_the_worker() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    let pid = supervisor.wait_ready();
+    supervisor.signal(Signal::SIGQUIT);
+    assert_ends_in_order(&scene, &supervisor);
+    assert_eq!(stops_of(&scene, pid), ["TERM"]);
+    assert!(supervisor.wait_for_log(ENDED).contains("exit code 0"));
+}
+
+#[test]
 fn running_request_is_answered_before_the_worker_goes() {
     let scene = Scene::new().set("drain_timeout_secs", NEVER).set("health_interval_secs", NEVER);
     let supervisor = scene.start();

@@ -8,9 +8,11 @@
 //!   descriptor. `open()` takes over every signal of [`Signal::LISTENED`]: from then on none of them acts on the
 //!   process, each is queued instead. Whatever mask or disposition the parent left (SIGTERM blocked, SIGCHLD ignored)
 //!   is undone, and a signal that was pending while blocked is queued. SIGPIPE is not touched: the Rust runtime ignores
-//!   it. Open it once, before any process is spawned, while there is one thread. It fails for want of a descriptor or
-//!   memory; then the signals act as before or stay pending. `take()` is the next signal, or None when the queue is
-//!   empty. Equal signals merge, and their order is not kept. It never fails with EINTR.
+//!   it. What means nothing here and would end the process (SIGALRM, SIGXFSZ, SIGUSR2, real-time signals and the like)
+//!   does nothing from then on, and its default in whatever is spawned. Open it once, before any process is spawned,
+//!   while there is one thread. It fails for want of a descriptor or memory; then the signals act as before or stay
+//!   pending. `take()` is the next signal, or None when the queue is empty. Equal signals merge, and their order is not
+//!   kept. It never fails with EINTR.
 //! - [`ExitWatch`] (`exit/linux`, `exit/kqueue`): one pollable descriptor per process, our child or not, which fires
 //!   when that process exits. `register(pid)` fails for want of a descriptor, or where the system has no such thing
 //!   (ENOSYS, EPERM under a filter of system calls): the caller then relies on SIGCHLD and on looking now and then.

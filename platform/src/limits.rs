@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::OnceLock;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -134,15 +134,21 @@ fn mark_inherited() -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but 0-2: whatever was inherited, a listening socket on the worker's port for example. Call
-/// it before the first descriptor of one's own is opened, when what was handed over by number (`/dev/fd/63`) was read.
-pub fn close_inherited() {
+/// Closes every descriptor but 0-2 and `own`: whatever was inherited, a listening socket on the worker's port for
+/// example. Call it while `own` is the only one that this process has opened itself, and what was handed over by
+/// number (`/dev/fd/63`) was read.
+pub fn close_inherited(own: &impl AsRawFd) {
+    let own = own.as_raw_fd();
     #[cfg(target_os = "linux")]
-    // SAFETY: nobody here owns any of these descriptors yet; the arguments are integers.
-    if unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED_FD, libc::c_uint::MAX, 0) } == 0 {
+    // SAFETY: nobody here owns any of these descriptors; the arguments are integers. An empty range is EINVAL.
+    if unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST_INHERITED_FD, own - 1, 0);
+        libc::syscall(libc::SYS_close_range, own + 1, libc::c_uint::MAX, 0)
+    } == 0
+    {
         return;
     }
-    for fd in FIRST_INHERITED_FD..INHERITED_FD_MAX {
+    for fd in (FIRST_INHERITED_FD..INHERITED_FD_MAX).filter(|fd| *fd != own) {
         // SAFETY: as above; a number that names no descriptor is EBADF.
         unsafe { libc::close(fd) };
     }

@@ -87,7 +87,7 @@ impl Wait {
         }
         while let Some(signal) = self.signals.take()? {
             match signal {
-                Signal::Term | Signal::Int | Signal::Hup => return Ok(true),
+                Signal::Term | Signal::Int | Signal::Hup | Signal::Quit => return Ok(true),
                 Signal::Usr1 | Signal::Child | Signal::Kill | Signal::Cont => {}
             }
         }

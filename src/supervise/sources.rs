@@ -79,12 +79,11 @@ pub(crate) struct SignalReader {
 }
 
 impl SignalReader {
-    /// Takes over the signals that the supervisor listens to.
+    /// Listens to the queue, from its beginning.
     ///
     /// # Errors
-    /// What opening and registering the queue report.
-    pub(crate) fn open(registry: &Registry) -> io::Result<Self> {
-        let signals = Signals::open()?;
+    /// What registering it reports.
+    pub(crate) fn new(signals: Signals, registry: &Registry) -> io::Result<Self> {
         registry.register(&mut SourceFd(&signals.as_raw_fd()), Source::Signals.token(), Interest::READABLE)?;
         Ok(Self { signals, has_more: false })
     }
@@ -126,7 +125,8 @@ impl TakenSignals {
         let stop = match signal {
             Signal::Child => return self.child = true,
             Signal::Usr1 => return self.restart = true,
-            Signal::Term => StopSignal::Term,
+            // The worker is to finish its requests: by default SIGQUIT would end it at once, with a core dump.
+            Signal::Term | Signal::Quit => StopSignal::Term,
             Signal::Int => StopSignal::Int,
             Signal::Hup => StopSignal::Hup,
             // Not listened to.

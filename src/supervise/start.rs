@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use mio::{Events, Poll};
-use platform::Lifetime;
+use platform::{Lifetime, Signals};
 
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
@@ -31,12 +31,13 @@ use crate::time::{Now, secs};
 /// Between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Supervises the worker of the configuration at `path` until a signal says to stop.
+/// Supervises the worker of the configuration at `path` until one of the `signals` says to stop. Whoever calls this has
+/// taken them over first of all, so that none ends the process before it can be served.
 ///
 /// # Errors
 /// Whatever keeps the supervisor from starting, and a poll that fails for good. Without an error the code is 0, or 1 if
 /// the kernel would not let the worker go.
-pub fn run(path: &Path) -> Result<ExitCode, Error> {
+pub fn run(path: &Path, signals: Signals) -> Result<ExitCode, Error> {
     let setup_errors = platform::prepare_process();
     // Without it orphans go to init, which reaps them as well.
     let _ = platform::become_subreaper();
@@ -50,10 +51,10 @@ pub fn run(path: &Path) -> Result<ExitCode, Error> {
         warn!("{warning}");
     }
     // What the configuration was read from may have been handed over.
-    platform::close_inherited();
+    platform::close_inherited(&signals);
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
-    let signals = SignalReader::open(poll.registry()).map_err(cannot("receive signals"))?;
+    let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
     let state_dir = StateDir::open(&config.state_dir, &config.name)?;
     let mut setup = Setup { config, poll, signals, launcher, state_dir };

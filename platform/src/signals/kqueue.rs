@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+use nix::sys::signal::SigSet;
 
-use super::signal::Signal;
+use super::signal::{Signal, catch, disregard_the_unheeded};
 use crate::limits;
 
 /// Never wait.
@@ -24,7 +24,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over every signal of [`Signal::LISTENED`].
+    /// Takes over every signal of [`Signal::LISTENED`]; those that mean nothing here do nothing from now on.
     ///
     /// # Errors
     /// No descriptor (EMFILE, ENFILE) or no memory for it; then the signals act as before.
@@ -37,9 +37,13 @@ impl Signals {
         });
         queue.kevent(&changes, &mut [], Some(AT_ONCE))?;
         // Registered before it is caught, or a signal in between would be caught and queued nowhere.
+        // EVFILT_SIGNAL does not replace the disposition: a default SIGTERM would still kill.
         for signal in Signal::LISTENED {
-            catch(signal)?;
+            // Of children only exits, not stops.
+            let stops = if signal == Signal::Child { libc::SA_NOCLDSTOP } else { 0 };
+            catch(signal.number(), libc::SA_RESTART | stops)?;
         }
+        disregard_the_unheeded()?;
         let mut signals = Signals { queue, earlier: Vec::new() };
         signals.earlier = signals.sent_so_far()?;
         if !signals.earlier.is_empty() {
@@ -112,22 +116,6 @@ impl AsRawFd for Signals {
 
 fn change(ident: usize, filter: EventFilter, flags: EvFlags, note: FilterFlag) -> KEvent {
     KEvent::new(ident, filter, flags, note, 0, 0)
-}
-
-/// EVFILT_SIGNAL does not replace the disposition: a default SIGTERM would still kill. A handler that does nothing is
-/// right, and ignoring is wrong: exec turns a caught signal into a default one but passes an ignored one on, and an
-/// ignored SIGCHLD lets the kernel reap.
-fn catch(signal: Signal) -> nix::Result<()> {
-    extern "C" fn nothing(_: libc::c_int) {}
-    let flags = match signal {
-        // Only exits, not stops.
-        Signal::Child => SaFlags::SA_RESTART | SaFlags::SA_NOCLDSTOP,
-        Signal::Term | Signal::Int | Signal::Hup | Signal::Usr1 | Signal::Kill | Signal::Cont => SaFlags::SA_RESTART,
-    };
-    let action = SigAction::new(SigHandler::Handler(nothing), flags, SigSet::empty());
-    // SAFETY: a handler that does nothing is safe at any moment.
-    unsafe { sigaction(signal.to_nix(), &action) }?;
-    Ok(())
 }
 
 fn pending_signals() -> io::Result<SigSet> {

@@ -8,14 +8,14 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::signal::Signal;
+use super::signal::{Signal, disregard_the_unheeded};
 
 /// Signals sent to this process, as a pollable queue.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Takes over every signal of [`Signal::LISTENED`].
+    /// Takes over every signal of [`Signal::LISTENED`]; those that mean nothing here do nothing from now on.
     ///
     /// # Errors
     /// No descriptor (EMFILE, ENFILE) or no memory for it; then the signals stay pending.
@@ -28,6 +28,7 @@ impl Signals {
             // SAFETY: SIG_DFL installs no code of ours.
             unsafe { signal(listened.to_nix(), SigHandler::SigDfl) }?;
         }
+        disregard_the_unheeded()?;
         Ok(Signals(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?))
     }
 

@@ -1,8 +1,11 @@
-//! Signals by name: those that the supervisor listens to, and those that it sends.
+//! Signals by name: those that the supervisor listens to, those that it sends, and those that must not end it.
 //! The conversion is exhaustive, so a signal that is added here must be thought of on every system.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 
+use libc::c_int;
 use nix::sys::signal::{Signal as Nix, kill};
 use nix::unistd::Pid as RawPid;
 
@@ -15,6 +18,8 @@ pub enum Signal {
     Int,
     /// SIGHUP: stop.
     Hup,
+    /// SIGQUIT: stop.
+    Quit,
     /// SIGUSR1: restart gracefully.
     Usr1,
     /// SIGCHLD: some child may have exited. Never sent.
@@ -27,7 +32,8 @@ pub enum Signal {
 
 impl Signal {
     /// Those that [`Signals`](crate::Signals) queues.
-    pub const LISTENED: [Signal; 5] = [Signal::Term, Signal::Int, Signal::Hup, Signal::Usr1, Signal::Child];
+    pub const LISTENED: [Signal; 6] =
+        [Signal::Term, Signal::Int, Signal::Hup, Signal::Quit, Signal::Usr1, Signal::Child];
 
     /// The name as manuals write it, such as "SIGTERM".
     #[must_use]
@@ -40,6 +46,7 @@ impl Signal {
             Signal::Term => Nix::SIGTERM,
             Signal::Int => Nix::SIGINT,
             Signal::Hup => Nix::SIGHUP,
+            Signal::Quit => Nix::SIGQUIT,
             Signal::Usr1 => Nix::SIGUSR1,
             Signal::Child => Nix::SIGCHLD,
             Signal::Kill => Nix::SIGKILL,
@@ -59,6 +66,56 @@ impl Signal {
     /// kill(2) as it is: a negative `target` is a group.
     pub(crate) fn send(self, target: i32) -> io::Result<()> {
         Ok(kill(RawPid::from_raw(target), self.to_nix())?)
+    }
+}
+
+/// Signals that say nothing to this program, and that end a process by default: timers, limits of time and size, and
+/// those that are for a program's own use.
+const UNHEEDED: &[c_int] = &[
+    libc::SIGALRM,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGUSR2,
+    libc::SIGIO,
+    #[cfg(target_os = "linux")]
+    libc::SIGPWR,
+    #[cfg(target_os = "linux")]
+    libc::SIGSTKFLT,
+];
+
+/// Real-time signals.
+#[cfg(target_os = "linux")]
+fn real_time() -> RangeInclusive<c_int> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
+
+/// Real-time signals: SIGRTMIN and SIGRTMAX of FreeBSD's sys/signal.h. macOS has none.
+#[cfg(not(target_os = "linux"))]
+fn real_time() -> RangeInclusive<c_int> {
+    if cfg!(target_os = "freebsd") { 65..=126 } else { 1..=0 }
+}
+
+/// From now on no signal of [`UNHEEDED`] ends this process, nor a real-time one. A write beyond a limit of size
+/// (SIGXFSZ) then fails with EFBIG, as one to a full disk fails with ENOSPC.
+pub(super) fn disregard_the_unheeded() -> io::Result<()> {
+    UNHEEDED.iter().copied().chain(real_time()).try_for_each(|number| catch(number, libc::SA_RESTART))
+}
+
+/// Has a signal do nothing. By a handler and never by SIG_IGN: exec makes a caught signal a default one again, at no
+/// cost, but passes an ignored one on; and an ignored SIGCHLD lets the kernel reap.
+pub(super) fn catch(number: c_int, flags: c_int) -> io::Result<()> {
+    extern "C" fn nothing(_: c_int) {}
+    // SAFETY: all zeroes is a valid sigaction, with an empty mask.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = nothing as extern "C" fn(c_int) as libc::sighandler_t;
+    action.sa_flags = flags;
+    // SAFETY: `action` lives, and a handler that does nothing is safe at any moment.
+    if unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 

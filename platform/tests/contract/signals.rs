@@ -1,9 +1,10 @@
 //! The queue of signals.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal as Nix, raise};
 use worker_supervisor_platform::{ExitStatus, Signal, Signals, prepare_process};
 
-use crate::support::{Ears, Helper, eventually, reap_soon};
+use crate::support::{Ears, Helper, TempDir, eventually, reap_soon};
 
 crate::tests![
     a_signal_sent_before_the_queue_exists_is_queued_once,
@@ -12,6 +13,8 @@ crate::tests![
     equal_signals_merge_and_none_is_lost,
     children_that_the_parent_ignored_are_reported_again,
     a_queued_signal_does_not_act_on_the_process,
+    signals_that_mean_nothing_end_nobody_and_are_not_queued,
+    a_file_too_large_is_an_error_and_no_end,
 ];
 
 fn everything(signals: &mut Signals) -> Vec<Signal> {
@@ -48,12 +51,12 @@ fn a_signal_sent_later_wakes_the_poll_each_time() {
 
 fn several_signals_are_all_told() {
     let mut signals = Signals::open().expect("a queue");
-    for sent in [Nix::SIGTERM, Nix::SIGINT, Nix::SIGHUP, Nix::SIGUSR1] {
+    for sent in [Nix::SIGTERM, Nix::SIGINT, Nix::SIGHUP, Nix::SIGQUIT, Nix::SIGUSR1] {
         raise(sent).expect("raised");
     }
     let told = everything(&mut signals);
-    assert_eq!(told.len(), 4);
-    for expected in [Signal::Term, Signal::Int, Signal::Hup, Signal::Usr1] {
+    assert_eq!(told.len(), 5);
+    for expected in [Signal::Term, Signal::Int, Signal::Hup, Signal::Quit, Signal::Usr1] {
         assert!(told.contains(&expected), "{expected:?} in {told:?}");
     }
 }
@@ -86,4 +89,41 @@ fn a_queued_signal_does_not_act_on_the_process() {
     // Nor once the queue is gone: it has been taken.
     drop(signals);
     assert_eq!(reap_soon(Helper::start("exit", &["0"]).pid), ExitStatus::Code(0));
+}
+
+fn signals_that_mean_nothing_end_nobody_and_are_not_queued() {
+    let mut signals = Signals::open().expect("a queue");
+    for sent in [
+        Nix::SIGALRM,
+        Nix::SIGVTALRM,
+        Nix::SIGPROF,
+        Nix::SIGXCPU,
+        Nix::SIGXFSZ,
+        Nix::SIGUSR2,
+        Nix::SIGIO,
+        #[cfg(target_os = "linux")]
+        Nix::SIGPWR,
+    ] {
+        raise(sent).expect("raised");
+    }
+    #[cfg(target_os = "linux")]
+    for real_time in [libc::SIGRTMIN(), libc::SIGRTMAX()] {
+        // SAFETY: raise takes a number and touches no memory of ours.
+        assert_eq!(unsafe { libc::raise(real_time) }, 0);
+    }
+    assert_eq!(everything(&mut signals), []);
+    // What is spawned has the defaults again.
+    let helper = Helper::start("wait", &[]);
+    // SAFETY: as above, and the helper has not been reaped.
+    assert_eq!(unsafe { libc::kill(helper.pid.as_raw(), libc::SIGXFSZ) }, 0);
+    assert!(matches!(reap_soon(helper.pid), ExitStatus::Signal { number: libc::SIGXFSZ, .. }));
+}
+
+fn a_file_too_large_is_an_error_and_no_end() {
+    let _signals = Signals::open().expect("a queue");
+    let dir = TempDir::new();
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).expect("a limit");
+    setrlimit(Resource::RLIMIT_FSIZE, 10, hard).expect("a lower one");
+    let written = std::fs::write(dir.path().join("file"), [0; 11]);
+    assert_eq!(written.expect_err("a limit").raw_os_error(), Some(libc::EFBIG));
 }
