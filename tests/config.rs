@@ -567,6 +567,16 @@ fn confusing_variables_are_warned_about() {
 }
 
 #[test]
+fn what_a_shell_would_expand_in_a_path_is_warned_about() {
+    let warnings = load_with("worker_dir = \"$HOME/x\"\nlog_stdout = \"~/${A}/y\"\nenv_file = \"/a$/5$1\"\n").unwrap();
+    let expected = [
+        "worker_dir holds $HOME/x: no variable is expanded there, but `~/` at the start is",
+        "log_stdout holds ${A}/y: no variable is expanded there, but `~/` at the start is",
+    ];
+    assert_eq!(warnings.warnings, expected);
+}
+
+#[test]
 fn a_relative_path_to_the_config_becomes_absolute() {
     let error = Config::load_with_home(Path::new("does/not/exist.toml"), None).unwrap_err().to_string();
     assert!(error.contains("\"does/not/exist.toml\""), "{error}");

@@ -7,7 +7,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use support::{Fixture, Ran, Scene, Signal, process_alive, quoted};
+use support::words::LAUNCH_FAILED;
+use support::{Fixture, Ran, Scene, Signal, free_port, process_alive, quoted};
 
 /// What is in no output: the values of the environment file, and what the secrets tool would print.
 const CANARY: &str = "canary-5f1c";
@@ -205,4 +206,78 @@ fn a_worker_that_a_killed_supervisor_left_is_told() {
     assert_finding(&ran, "port", "warn", &[&format!("pid {worker} ("), "ended first"]);
     assert!(process_alive(worker));
     support::send_signal(worker, Signal::SIGKILL);
+}
+
+#[test]
+fn what_exec_would_refuse_is_told_before_and_after_in_the_same_words() {
+    for (content, words) in [
+        ("#!/no/such/interpreter -e\n", "its first line names the interpreter \"/no/such/interpreter\": "),
+        ("#!/bin/sh\r\necho\r\n", "its first line \"#!/bin/sh\\r\" ends in CR"),
+        ("echo no first line\n", "it is no program, and has no first line such as \"#!/bin/sh\""),
+    ] {
+        let scene = Scene::new().command(&["./start"]);
+        script(&scene, "start", content);
+        assert_finding(&dry_run(&scene), "program", "FAIL", &["/start\": ", words]);
+        let supervisor = scene.start();
+        let line = supervisor.wait_for_log(LAUNCH_FAILED);
+        assert!(line.contains(&format!("/start\": {words}")), "{line}");
+        // What is mended is found mended.
+        script(&scene, "start.new", "#!/bin/sh\nexec sleep 1000\n");
+        fs::rename(scene.file("start.new"), scene.file("start")).expect("a file can be replaced");
+        supervisor.wait_for_log(support::words::STARTED);
+    }
+}
+
+#[test]
+fn what_looks_like_a_shells_is_hinted_at() {
+    let scene = Scene::new().command(&["bun run x"]).set("worker_dir", "\"$HOME/x\"");
+    let ran = dry_run(&scene);
+    assert_finding(&ran, "program", "FAIL", &["write [\"bun\", \"run\", \"x\"]"]);
+    assert!(ran.stdout.contains("worker_dir holds $HOME/x: no variable is expanded there"), "{ran:#?}");
+}
+
+#[test]
+fn a_log_of_two_configurations_is_warned_about() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    let text = fs::read_to_string(scene.config_file()).expect("the configuration");
+    let (own, other) = (scene.port().number().to_string(), free_port());
+    let path = scene.file("other.toml");
+    fs::write(&path, text.replace(&own, &other.number().to_string())).expect("another configuration");
+    let mut program = std::process::Command::new(scene.program().get_program());
+    let output = program.arg("--config").arg(&path).arg("--dry-run").output().expect("the program starts");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("is a log of configuration \"worker\" too"), "{said}");
+    assert!(!dry_run(&scene).stdout.contains("is a log of configuration"));
+}
+
+#[test]
+fn a_port_that_outgoing_connections_get_is_warned_about() {
+    // Within the default range of every system.
+    let ran = dry_run(&Scene::new().set("port", 60_000));
+    assert!(
+        ran.stdout.contains("warn  port        60000 is one of the ports that outgoing connections get"),
+        "{ran:#?}"
+    );
+    assert!(!dry_run(&Scene::new()).stdout.contains("outgoing"));
+}
+
+#[test]
+fn the_supervisors_own_output_is_a_log_even_where_it_is_a_pipe() {
+    let scene = Scene::new().set("log_stdout", "\"/dev/stdout\"");
+    // The output of a dry run that is looked at here is one.
+    assert_finding(&dry_run(&scene), "log_stdout", "ok", &["/dev/stdout"]);
+    let script = "mkfifo pipe && { cat <pipe >piped & } && exec \"$0\" \"$@\" >pipe";
+    let program = scene.program();
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", script]).arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut shell, &program);
+    let supervisor = scene.start_with(&mut shell);
+    supervisor.wait_ready();
+    let answer = support::request(scene.port().number(), "GET", "/print/64").expect("the worker answers");
+    assert_eq!(answer.status, 200);
+    let piped = || fs::read_to_string(scene.file("piped")).is_ok_and(|text| text.len() == 64);
+    support::wait_until("the worker's line behind the pipe", support::LIMIT, piped);
+    assert_eq!(supervisor.lines_with("is discarded"), Vec::<String>::new());
 }

@@ -3,7 +3,9 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
+use support::words::LAUNCH_FAILED;
 use support::{Fixture, Scene};
 
 /// Calls that make a process, change a file or reach somebody. Those that only some processors have are asked for too.
@@ -75,4 +77,32 @@ fn a_change_would_be_seen_in_the_trace() {
                  7 +++ exited with 0 +++\n";
     let changes = changes(trace);
     assert_eq!(changes.len(), 5, "{changes:#?}");
+}
+
+#[test]
+fn a_variable_that_no_program_can_be_given_is_named_before_and_after() {
+    // On a system with pages of 4 KiB; with larger ones more would do.
+    let scene = Scene::new().set_in("env", "LARGE", &"x".repeat(200_000)).set_in("env", "SMALL", "x");
+    let output = scene.program().arg("--dry-run").output().expect("the program starts");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let fault = "variable LARGE has 200000 bytes, and no program can be given more than 131072 in one";
+    assert!(said.contains(&format!("FAIL  variables   {fault}; ")), "{}", &said[said.len() - 2000..]);
+    let line = scene.start().wait_for_log(LAUNCH_FAILED);
+    assert!(line.contains(fault) && !line.contains("xxx"), "{line}");
+}
+
+#[test]
+fn a_program_for_another_machine_is_named_before_and_after() {
+    let mut header = vec![0; 64];
+    header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    // EM_S390 of elf.h: nobody tests on one.
+    header[18] = 22;
+    let scene = Scene::new().command(&["./program"]);
+    fs::write(scene.file("program"), header).expect("a file");
+    fs::set_permissions(scene.file("program"), fs::Permissions::from_mode(0o755)).expect("an executable file");
+    let output = scene.program().arg("--dry-run").output().expect("the program starts");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("it is built for another kind of machine, and this machine is "), "{said}");
+    let line = scene.start().wait_for_log(LAUNCH_FAILED);
+    assert!(line.contains("/program\": it is built for another kind of machine"), "{line}");
 }

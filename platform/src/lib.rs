@@ -67,13 +67,14 @@ pub use crate::files::{
     replace, takes_output,
 };
 pub use crate::limits::{
-    SetupError, close_inherited, effective_user_id, is_local_error, open_files_limit, prepare_process,
+    SetupError, close_inherited, effective_user_id, exec_string_bytes_max, is_local_error, open_files_limit,
+    prepare_process,
 };
 pub use crate::locks::{ByteLock, lock_byte};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
-    Occupant, Ownership, PortTrial, holders, holding_users, listeners, occupants, ownership, port_is_free,
-    reset_on_close,
+    Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, occupants, ownership,
+    port_is_free, reset_on_close,
 };
 pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, own_identity, user_name,

@@ -178,6 +178,18 @@ pub(crate) fn inherited_umask() -> Option<Mode> {
     INHERITED_UMASK.get().copied()
 }
 
+/// The longest argument or variable that a program can be given, with its NUL, in bytes: MAX_ARG_STRLEN of Linux, which
+/// is 32 pages (execve(2)). Elsewhere only the whole has a limit.
+#[must_use]
+pub fn exec_string_bytes_max() -> usize {
+    if !cfg!(target_os = "linux") {
+        return usize::MAX;
+    }
+    // SAFETY: sysconf takes a number and touches no memory of ours.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page_bytes).map_or(usize::MAX, |page_bytes| 32 * page_bytes)
+}
+
 /// The user whose rights this process has.
 #[must_use]
 pub fn effective_user_id() -> u32 {

@@ -13,7 +13,7 @@ use toml::de::DeTable;
 
 use super::checks::{self, Roots};
 use super::file::{self, ReadError, Trusted};
-use super::keys::KEYS;
+use super::keys::{KEYS, Kind};
 use super::read::{Reader, problem_at};
 use super::seconds;
 use super::{Config, ConfigError, Loaded, Problem};
@@ -78,7 +78,8 @@ fn read(path: &Path, home: Option<&OsStr>) -> Result<(Loaded, Vec<Problem>), Con
     let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home };
     let mut reader = Reader::new(text, &table, roots);
     let config = resolve(&mut reader, &absolute, roots);
-    let warnings = warning.into_iter().chain(doubtful_variables(&config)).collect();
+    let doubts = doubtful_variables(&config).into_iter().chain(doubtful_paths(&config));
+    let warnings = warning.into_iter().chain(doubts).collect();
     // Where there is no TOML, all that is missing goes without saying.
     let problems = broken.map_or_else(|| reader.into_problems(), |problem| vec![problem]);
     Ok((Loaded { config, warnings }, problems))
@@ -166,4 +167,31 @@ fn doubtful_variables(config: &Config) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Which paths hold what a shell would expand, as sentences for the log.
+fn doubtful_paths(config: &Config) -> Vec<String> {
+    let mut config = config.clone();
+    let mut warnings = Vec::new();
+    for row in KEYS {
+        let text = if let Kind::Path(field) = row.kind {
+            field(&mut config).to_str()
+        } else if let Kind::OptionalPath(field) = row.kind {
+            field(&mut config).as_deref().and_then(Path::to_str)
+        } else if let Kind::Command(field) = row.kind {
+            field(&mut config).first().map(String::as_str)
+        } else {
+            None
+        };
+        let Some(variable) = text.and_then(variable_in) else { continue };
+        let shown = escape(variable, SHOWN_BYTES_MAX);
+        warnings.push(format!("{} holds {shown}: no variable is expanded there, but `~/` at the start is", row.name));
+    }
+    warnings
+}
+
+/// What a shell would take for a variable, and what follows it.
+fn variable_in(text: &str) -> Option<&str> {
+    let is_name = |rest: &str| rest.starts_with(|first: char| first.is_ascii_alphabetic() || "_{".contains(first));
+    text.match_indices('$').map(|(at, _)| &text[at..]).find(|found| is_name(&found[1..]))
 }

@@ -205,6 +205,17 @@ fn describe_supervised(address: SocketAddr, supervisor: u32) -> String {
     describe(&workers)
 }
 
+/// What is odd about a port, as a sentence for the log: an outgoing connection may have got it for its own end when the
+/// worker wants to listen there.
+pub(crate) fn doubt(port: u16) -> Option<String> {
+    let range = platform::ephemeral_ports().filter(|range| range.contains(&port))?;
+    let (first, last) = range.into_inner();
+    Some(format!(
+        "{port} is one of the ports that outgoing connections get ({first} to {last}), and may be taken when the \
+         worker starts; use one below {first}"
+    ))
+}
+
 /// The supervisor, another than this one, whose live worker a process belongs to.
 fn neighbour(pid: Pid) -> Option<Mark> {
     Mark::of(pid).filter(Mark::is_of_another_living_supervisor)

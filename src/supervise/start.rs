@@ -13,9 +13,9 @@ use platform::{Lifetime, Signals};
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
 use super::launch::Launcher;
-use super::logs::Logs;
+use super::logs::{Logs, shared};
 use super::perform::clients;
-use super::port::PortWatch;
+use super::port::{PortWatch, doubt};
 use super::report::Reporter;
 use super::report::status::Status;
 use super::sources::SignalReader;
@@ -208,6 +208,10 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     // Only now, with the worker under way: it takes a look at everybody.
     if let Some(killed) = left.killed {
         adopt::end_helpers(killed);
+    }
+    // The worker is under way: there is time to look around.
+    for text in doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config)) {
+        supervisor.reporter.warn("config", text);
     }
     supervisor
 }

@@ -18,6 +18,7 @@ mod proc_info;
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 pub use self::bind::{PortTrial, port_is_free, reset_on_close};
 #[cfg(target_os = "linux")]
@@ -53,6 +54,34 @@ mod sys {
     pub(super) fn ownership(_: SocketAddr, _: Pid, _: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
         Ok(Ownership::Unknown)
     }
+}
+
+/// The ports that the system gives to outgoing connections by default, if it tells.
+#[must_use]
+pub fn ephemeral_ports() -> Option<RangeInclusive<u16>> {
+    let (first, last) = ephemeral_range()?;
+    (first <= last).then_some(first..=last)
+}
+
+/// ip(7).
+#[cfg(target_os = "linux")]
+fn ephemeral_range() -> Option<(u16, u16)> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// ip(4) of FreeBSD; the same names on macOS.
+#[cfg(not(target_os = "linux"))]
+fn ephemeral_range() -> Option<(u16, u16)> {
+    let number = |name: &std::ffi::CStr| {
+        let (mut value, mut size): (libc::c_int, usize) = (0, size_of::<libc::c_int>());
+        let out = (&raw mut value).cast::<libc::c_void>();
+        // SAFETY: `out` is a live integer of `size` bytes, and nothing is set.
+        let asked = unsafe { libc::sysctlbyname(name.as_ptr(), out, &raw mut size, std::ptr::null_mut(), 0) };
+        u16::try_from(value).ok().filter(|_| asked == 0)
+    };
+    Some((number(c"net.inet.ip.portrange.first")?, number(c"net.inet.ip.portrange.last")?))
 }
 
 /// The processes that LISTEN where connections to `addr`, which is no wildcard, go. Each once, in ascending order.

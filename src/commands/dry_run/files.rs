@@ -9,6 +9,8 @@ use std::path::Path;
 use super::report::Finding;
 use crate::config::Config;
 use crate::supervise::launch::environment::{self as env, Environment};
+use crate::supervise::launch::{check_log, refusal};
+use crate::supervise::logs::shared;
 
 /// Whether the worker can run where it should.
 pub(super) fn worker_dir(config: &Config) -> Finding {
@@ -38,6 +40,15 @@ pub(super) fn env_file(config: &Config) -> Vec<Finding> {
     }
 }
 
+/// Whether a program could be given the variables, of which secrets are left out; nothing if so.
+pub(super) fn variables(environment: &Environment) -> Option<Finding> {
+    let fault = match environment.to_exec() {
+        Ok(env) => refusal::too_long(&env)?,
+        Err(error) => error.to_string(),
+    };
+    Some(Finding::fail("variables", format!("{fault}; put what is so long into a file")))
+}
+
 /// The program behind `command`, found on the PATH that the worker will have, or on the supervisor's own where that
 /// can't be known.
 pub(super) fn program(config: &Config, environment: Option<&Environment>) -> Finding {
@@ -54,14 +65,20 @@ pub(super) fn program(config: &Config, environment: Option<&Environment>) -> Fin
 /// The absolute path of a program, quoted, if this user can run it.
 pub(super) fn runnable(program: &str, path: Option<&std::ffi::OsStr>, dir: &Path) -> Result<String, String> {
     let program = env::resolve(program, path, dir).map_err(|error| error.to_string())?;
-    platform::check_executable(&program).map_err(|error| format!("cannot run program {program:?}: {error}"))?;
-    Ok(format!("{program:?}"))
+    let cannot = |cause: String| format!("cannot run program {program:?}: {cause}");
+    platform::check_executable(&program).map_err(|error| cannot(error.to_string()))?;
+    match refusal::fault(&program, path, dir) {
+        None => Ok(format!("{program:?}")),
+        Some(fault) => Err(cannot(fault)),
+    }
 }
 
 /// Whether the worker's output has where to go.
 pub(super) fn logs(config: &Config) -> Vec<Finding> {
     let both = [("log_stdout", &config.log_stdout), ("log_stderr", &config.log_stderr)];
-    both.into_iter().map(|(key, path)| log(key, path, platform::check_log(path), || creatable(path))).collect()
+    let looks = both.into_iter().map(|(key, path)| log(key, path, check_log(path), || creatable(path)));
+    let shared = shared(config).into_iter().map(|text| Finding::warn("logs", text));
+    looks.chain(shared).collect()
 }
 
 /// A log that can't be opened keeps no worker from starting: its output is discarded.

@@ -19,6 +19,7 @@ use platform::{ExitStatus, Lifetime, Pid, Pipe, Reaped, Signal};
 
 use crate::config::Config;
 use crate::supervise::launch::environment as env;
+use crate::supervise::launch::refusal;
 use crate::supervise::mark::HELPER_VARIABLE;
 
 /// How much is read at a time.
@@ -123,7 +124,7 @@ impl Helper {
         let bytes_max = task.output_bytes_max;
         let (capture, stdout) =
             bytes_max.map(|bytes_max| Capture::open(bytes_max, registry, token)).transpose()?.unzip();
-        let pid = platform::spawn(&platform::Command {
+        let command = platform::Command {
             program: &program,
             args: &args,
             env: task.env,
@@ -132,8 +133,9 @@ impl Helper {
             stdin: stdin.as_ref().map_or(null.as_fd(), AsFd::as_fd),
             stdout: stdout.as_ref().map_or(null.as_fd(), AsFd::as_fd),
             stderr: null.as_fd(),
-        })
-        .map_err(|error| io::Error::new(error.cause.kind(), error))?;
+        };
+        let pid = platform::spawn(&command)
+            .map_err(|error| io::Error::new(error.cause.kind(), refusal::explain(&error, &command)))?;
         let mut helper = Self { pid: Some(pid), feed, capture };
         helper.write();
         Ok(helper)

@@ -8,11 +8,12 @@
 mod dotenv;
 pub mod environment;
 pub mod program;
+pub mod refusal;
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -208,12 +209,12 @@ impl Ahead {
             stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
             stderr: outputs.stderr().unwrap_or(null).as_fd(),
         };
-        let spawned = platform::spawn(&command);
+        let spawned = platform::spawn(&command).map_err(|error| refusal::explain(&error, &command));
         // The worker goes first. The kernel often starts it on our own processor and, once it has been executed, gives
         // that back to us: all that we do next would then be time that the worker waits for.
         std::thread::yield_now();
         self.env.pop();
-        let pid = spawned.map_err(|error| error.to_string())?;
+        let pid = spawned?;
         let warnings = self.warnings.iter().cloned().chain(outputs.warnings).collect();
         Ok(Spawned { pid, warnings })
     }
@@ -271,15 +272,34 @@ fn settled_stamp(config: &Config, wall_ms: u64) -> Option<Stamp> {
     now.duration_since(changed_at).is_ok_and(|age| age >= SETTLED).then_some(stamp)
 }
 
+/// Whether a worker's output could go there, by the look that opening it would begin with. It creates nothing.
+///
+/// # Errors
+/// NotFound: there is none yet, and it would be created. Otherwise what keeps it from being used.
+pub fn check_log(path: &Path) -> io::Result<()> {
+    match platform::check_log(path) {
+        Err(error) => own_stream(path).map_or(Err(error), |stream| stream.map(drop)),
+        Ok(()) => Ok(()),
+    }
+}
+
 fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
-    let opened = match platform::open_log(path) {
-        // In a container these are pipes, which by their name alone can't be opened again or told from a stranger's.
-        Err(_) if path == Path::new("/dev/stdout") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-        Err(_) if path == Path::new("/dev/stderr") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let opened = match (platform::open_log(path), own_stream(path)) {
+        (Err(_), Some(stream)) => stream.map(File::from),
+        (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
             path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| platform::open_log(path))
         }
-        opened => opened,
+        (opened, _) => opened,
     };
     opened.map_err(|error| warnings.push(format!("cannot open log {path:?}: {error}; its output is discarded"))).ok()
+}
+
+/// What this process writes to, by the name of it. In a container, and before a pipe to another program, these are
+/// pipes, which by the name alone can't be opened again or told from a stranger's.
+fn own_stream(path: &Path) -> Option<io::Result<OwnedFd>> {
+    match path.to_str() {
+        Some("/dev/stdout") => Some(io::stdout().as_fd().try_clone_to_owned()),
+        Some("/dev/stderr") => Some(io::stderr().as_fd().try_clone_to_owned()),
+        _ => None,
+    }
 }

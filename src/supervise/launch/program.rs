@@ -47,7 +47,8 @@ impl fmt::Display for ResolveError {
             Self::NotInPath { program, searched } => {
                 write!(
                     formatter,
-                    "cannot find program {program:?}: it is in no absolute directory of PATH {searched:?}"
+                    "cannot find program {program:?}: it is in no absolute directory of PATH {searched:?}{}",
+                    split_hint(program)
                 )
             }
             Self::Unusable { path, cause } => write!(formatter, "cannot run program {path:?}: {cause}"),
@@ -67,7 +68,10 @@ pub fn resolve(program: &str, path: Option<&OsStr>, worker_dir: &Path) -> Result
         let path = worker_dir.join(program);
         return match ensure_executable(&path) {
             Ok(()) => Ok(path),
-            Err(cause) => Err(ResolveError::Unusable { path, cause: cause_text(&cause) }),
+            Err(cause) => {
+                let hint = if is_absence(&cause) { split_hint(program) } else { String::new() };
+                Err(ResolveError::Unusable { path, cause: cause_text(&cause) + &hint })
+            }
         };
     }
     let searched = path.unwrap_or(OsStr::new(PATH_DEFAULT));
@@ -109,6 +113,12 @@ fn ensure_executable(path: &Path) -> io::Result<()> {
         return Err(io::Error::other("it is not executable; run `chmod +x` on it"));
     }
     Ok(())
+}
+
+/// What to do about a whole command line in the place of a program.
+fn split_hint(program: &str) -> String {
+    let words: Vec<&str> = program.split_whitespace().collect();
+    if words.len() < 2 { String::new() } else { format!("; if these are a program and its arguments, write {words:?}") }
 }
 
 fn is_absence(cause: &io::Error) -> bool {
@@ -202,6 +212,20 @@ mod tests {
         assert!(cause("./", OsStr::new("")).ends_with("it is a directory"));
         assert!(cause("./none", OsStr::new("")).ends_with("there is none"));
         assert!(cause("/dev/null", OsStr::new("")).contains("not executable"));
+    }
+
+    #[test]
+    fn a_command_line_in_the_place_of_a_program_is_told_apart() {
+        let error = |program: &str| resolve(program, None, Path::new("/")).unwrap_err().to_string();
+        assert!(
+            error("bun run x").ends_with("; if these are a program and its arguments, write [\"bun\", \"run\", \"x\"]")
+        );
+        assert!(
+            error("/no/bun run x").ends_with(
+                "there is none; if these are a program and its arguments, write [\"/no/bun\", \"run\", \"x\"]"
+            )
+        );
+        assert!(!error("no-such-program").contains("arguments"));
     }
 
     #[test]

@@ -12,11 +12,16 @@ use std::time::{Duration, Instant};
 
 use self::rotation::Rotation;
 use super::report::happening::Happening;
+use super::report::status::Status;
 use crate::config::Config;
+use crate::state_dir::StateDir;
 
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
 /// disk has cost all of its writing.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many entries of the state directory are looked at for others.
+const OTHERS_MAX: usize = 64;
 
 /// Both logs of one configuration.
 pub(crate) struct Logs {
@@ -131,6 +136,27 @@ impl Logs {
 fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
     let text = format!("cannot rotate {path:?}: {error}; it goes on growing");
     Happening::Warning { kind: "log-rotation", text }
+}
+
+/// Other configurations of the same state directory that have a log in common with this one, as sentences for the log.
+/// Each supervisor would rotate it under the other's hands. Known is what has run once, and whose file is still there.
+pub fn shared(config: &Config) -> Vec<String> {
+    let entries = fs::read_dir(&config.state_dir).into_iter().flatten().flatten().take(OTHERS_MAX);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| *name != config.name);
+    let others = names.filter_map(|name| Status::read(&StateDir::existing(&config.state_dir, &name).ok()??).ok()?);
+    let is_ours = |log: &str| [&config.log_stdout, &config.log_stderr].iter().any(|ours| ours.to_str() == Some(log));
+    let shared = others.filter(|other| Path::new(&other.config_path).exists()).filter_map(|other| {
+        let log = [&other.log_stdout, &other.log_stderr].into_iter().find(|log| is_ours(log) && !is_device(log))?;
+        Some(format!(
+            "{log:?} is a log of configuration {:?} too ({:?}); give each worker logs of its own",
+            other.name, other.config_path
+        ))
+    });
+    shared.collect()
+}
+
+fn is_device(log: &str) -> bool {
+    fs::metadata(log).is_ok_and(|metadata| !metadata.is_file())
 }
 
 #[cfg(test)]
