@@ -82,11 +82,33 @@ fn answers_below_500_are_left_alone_and_hinted_at_once() {
         supervisor.wait_ready();
         wait_for_more_probes(&scene, 10);
         let hints = supervisor.lines_with(HINT);
-        assert_eq!(hints.len(), usize::from(status.starts_with('4')), "{status}: {hints:#?}");
+        assert_eq!(hints.len(), 1, "{status}: {hints:#?}");
         assert!(hints.iter().all(|line| line.contains(status) && line.contains("health_endpoint")), "{hints:#?}");
         assert_eq!(supervisor.lines_with(PROBE_FAILED), Vec::<String>::new());
         assert_eq!(scene.report().starts().len(), 1);
     }
+}
+
+#[test]
+fn redirect_is_healthy_and_says_where_it_leads() {
+    let scene = Scene::new();
+    let raw = scene.file("raw");
+    write(&raw, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/login\r\nContent-Length: 0\r\n\r\n").expect("a file");
+    let scene = scene.worker(&["--raw", raw.to_str().expect("a path")]);
+    let supervisor = scene.start();
+    let hint = supervisor.wait_for_log(HINT);
+    assert!(hint.contains("has status 302, a redirect to http://127.0.0.1/login, which counts as healthy"), "{hint}");
+}
+
+#[test]
+fn server_that_speaks_tls_is_told_as_one() {
+    let scene = Scene::new();
+    let raw = scene.file("raw");
+    // An alert: fatal, unexpected message.
+    write(&raw, "\u{15}\u{3}\u{1}\0\u{2}\u{2}\n").expect("a file");
+    let scene = scene.worker(&["--raw", raw.to_str().expect("a path")]).set("startup_timeout_secs", "0.3");
+    let line = scene.start().wait_for_log(STARTUP_TIMED_OUT);
+    assert!(line.contains("answered by TLS, and is asked by plain HTTP"), "{line}");
 }
 
 #[test]

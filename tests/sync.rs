@@ -103,9 +103,11 @@ fn refused_registration_never_restarts_the_worker() {
 
 #[test]
 fn what_the_answer_says_of_a_change_is_told() {
-    for (body, told) in
-        [("unmodified", "status 200, modified=false"), ("html", "\"status 200\""), ("none", "\"status 200\"")]
-    {
+    for (body, told) in [
+        ("unmodified", "status 200, modified=false"),
+        ("json", "status 200, modified=true"),
+        ("none", "\"status 200\""),
+    ] {
         let scene = scene(&["--sync-body", body]);
         let supervisor = scene.start();
         let line = supervisor.wait_for_log(SYNCED);
@@ -114,9 +116,47 @@ fn what_the_answer_says_of_a_change_is_told() {
 }
 
 #[test]
+fn page_is_no_registration_whatever_its_status() {
+    let scene = scene(&["--sync-body", "html"]);
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log(SYNC_FAILED);
+    assert!(line.contains("status 200, answered with a page, not a registration; retrying in 1 s"), "{line}");
+    wait_for_syncs(&scene, 2);
+    assert_eq!(supervisor.lines_with(SYNCED), Vec::<String>::new());
+}
+
+/// A scene whose registrations are answered by these bytes.
+fn scene_answering(bytes: &str) -> Scene {
+    let scene = Scene::new();
+    let raw = scene.file("raw");
+    write(&raw, bytes).expect("a file");
+    scene.worker(&["--raw-sync", raw.to_str().expect("a path")]).set("sync_endpoint", "\"/\"")
+}
+
+#[test]
+fn registration_counts_as_soon_as_its_status_is_heard() {
+    // The rest never comes, and the connection stays open.
+    let scene = scene_answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\u{5}");
+    assert!(scene.start().wait_for_log(SYNCED).contains("answer=\"status 200\""));
+}
+
+#[test]
+fn redirect_of_a_registration_says_where_to_and_is_not_followed() {
+    for (location, told) in [
+        ("Location: /api/\u{202e}/\r\n", "status 308, a redirect to /api/\\u{202e}/; retrying"),
+        ("", "status 308, a redirect without Location; retrying"),
+    ] {
+        let scene = scene_answering(&format!("HTTP/1.1 308 Moved\r\n{location}Content-Length: 0\r\n\r\n"));
+        let supervisor = scene.start();
+        let line = supervisor.wait_for_log(SYNC_FAILED);
+        assert!(line.contains(told), "{line}");
+    }
+}
+
+#[test]
 fn long_answer_in_chunks_is_understood() {
     let scene = scene(&["--chunked", "--body-bytes", "60000"]);
-    assert!(scene.start().wait_for_log(SYNCED).contains("modified=true"));
+    assert!(scene.start().wait_for_log(SYNCED).contains("answer=\"status 200"));
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// How many interim answers (1xx, but not 101) may come before the final one.
 pub const INTERIM_MAX: u8 = 8;
 
+/// How much of a Location is kept.
+pub const LOCATION_BYTES_MAX: usize = 256;
+
+/// How an alert of TLS 1.0 to 1.3 begins: its content type, and the major version (RFC 8446 §5.1).
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
+
 /// How many headers are understood. With more, the length of the body is unknown and none is read.
 pub const HEADERS_MAX: usize = 100;
 
@@ -28,6 +34,8 @@ pub const HEADERS_MAX: usize = 100;
 pub enum HttpFailure {
     /// The first line can't be a status line of HTTP/1.0 or HTTP/1.1.
     NotHttp,
+    /// It begins as an alert of TLS does.
+    Tls,
     /// [`HEAD_BYTES_MAX`] bytes held no final status line.
     HeadTooLong,
     /// The connection ended before a final head did.
@@ -42,6 +50,7 @@ impl fmt::Display for HttpFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttp => formatter.write_str("answered something that is not HTTP"),
+            Self::Tls => formatter.write_str("answered by TLS, and is asked by plain HTTP"),
             Self::HeadTooLong => write!(formatter, "sent {HEAD_BYTES_MAX} bytes without a final status line"),
             Self::ClosedEarly => formatter.write_str("closed the connection in the middle of its answer"),
             Self::NoAnswer => formatter.write_str("closed the connection without an answer"),
@@ -67,6 +76,33 @@ impl Default for State {
     }
 }
 
+/// What a final head says beside status and framing.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Empty: there is none.
+    pub(super) location: Vec<u8>,
+    pub(super) is_page: bool,
+}
+
+impl Facts {
+    /// Forgets them and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.location.clear();
+        self.is_page = false;
+    }
+
+    fn read(&mut self, headers: &[Header<'_>]) {
+        let value = |name: &str| headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        let location = value("location").map_or(&[][..], |header| header.value.trim_ascii());
+        self.location.extend_from_slice(&location[..location.len().min(LOCATION_BYTES_MAX)]);
+        let kind = value("content-type").and_then(|header| header.value.trim_ascii().get(..PAGE.len()));
+        self.is_page = kind.is_some_and(|kind| kind.eq_ignore_ascii_case(PAGE));
+    }
+}
+
+/// The media type of pages (RFC 9110 §8.3); parameters may follow.
+const PAGE: &[u8] = b"text/html";
+
 /// The start of a status line that is checked before its end has arrived: `HTTP/1.1 200` and a few bytes more.
 const STATUS_PREFIX_BYTES: usize = 16;
 
@@ -85,7 +121,7 @@ pub(super) struct Head {
 
 impl Head {
     /// Keeps the bytes up to the next line end; says how many were taken, and the next state if this one is over.
-    pub(super) fn take(&mut self, kept: &mut Vec<u8>, bytes: &[u8]) -> (usize, Option<State>) {
+    pub(super) fn take(&mut self, kept: &mut Vec<u8>, facts: &mut Facts, bytes: &[u8]) -> (usize, Option<State>) {
         let line_bytes = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |index| index + 1);
         let taken = line_bytes.min(HEAD_BYTES_MAX - kept.len());
         let piece = &bytes[..taken];
@@ -93,7 +129,7 @@ impl Head {
         let next = if taken == 0 {
             Some(self.cut_off())
         } else if piece.ends_with(b"\n") {
-            self.finish_line(kept)
+            self.finish_line(kept, facts)
         } else {
             self.check_start(kept, taken)
         };
@@ -112,7 +148,7 @@ impl Head {
     }
 
     /// A line is complete: the status line is parsed at once, the headers all together when the blank line has come.
-    fn finish_line(&mut self, kept: &[u8]) -> Option<State> {
+    fn finish_line(&mut self, kept: &[u8], facts: &mut Facts) -> Option<State> {
         let line = &kept[self.line_start..];
         let is_blank = matches!(line, b"\n" | b"\r\n");
         match (self.status, is_blank) {
@@ -120,11 +156,11 @@ impl Head {
             (None, false) => {
                 self.status = match parse_status_line(line) {
                     Ok(Some(status)) => Some(status),
-                    Ok(None) | Err(NotHttp) => return Some(State::Failed(HttpFailure::NotHttp)),
+                    Ok(None) | Err(NotHttp) => return Some(State::Failed(not_http(line))),
                 };
                 self.status_start = self.line_start;
             }
-            (Some(status), true) => return Some(self.finish(status, &kept[self.status_start..])),
+            (Some(status), true) => return Some(self.finish(status, &kept[self.status_start..], facts)),
         }
         self.line_start = kept.len();
         None
@@ -134,15 +170,16 @@ impl Head {
     fn check_start(&self, kept: &[u8], taken: usize) -> Option<State> {
         let line = &kept[self.line_start..];
         let is_checked = line.len() - taken >= STATUS_PREFIX_BYTES;
-        if self.status.is_some() || is_checked {
+        // One byte may yet become an alert, or not.
+        if self.status.is_some() || is_checked || line == &TLS_ALERT[..1] {
             return None;
         }
         let prefix = &line[..line.len().min(STATUS_PREFIX_BYTES)];
-        parse_status_line(prefix).is_err().then_some(State::Failed(HttpFailure::NotHttp))
+        parse_status_line(prefix).is_err().then(|| State::Failed(not_http(line)))
     }
 
     /// The head is complete: on to the next one, to the body, or to the end where there is none.
-    fn finish(&self, status: u16, head: &[u8]) -> State {
+    fn finish(&self, status: u16, head: &[u8], facts: &mut Facts) -> State {
         if is_interim(status) {
             return if self.interim == INTERIM_MAX {
                 State::Failed(HttpFailure::TooManyInterim)
@@ -150,11 +187,16 @@ impl Head {
                 State::Head(Head { interim: self.interim + 1, ..Head::default() })
             };
         }
-        match parse_framing(status, head) {
+        match parse_headers(status, head, facts) {
             None | Some(Framing::Length { left: 0 }) => State::Answered { status },
             Some(framing) => State::Body(Body { status, framing, bytes_left: BODY_BYTES_READ_MAX }),
         }
     }
+}
+
+/// What a first line is that is none of HTTP's.
+fn not_http(line: &[u8]) -> HttpFailure {
+    if line.starts_with(TLS_ALERT) { HttpFailure::Tls } else { HttpFailure::NotHttp }
 }
 
 /// 101 ends HTTP on its connection, so nothing comes after it: it is a final answer (RFC 9110 §15.2.2).
@@ -186,17 +228,19 @@ fn parse_status_line(line: &[u8]) -> Result<Option<u16>, NotHttp> {
     }
 }
 
-/// Reads the headers of a complete `head` for the framing of its body; `None` where there is no body, or no telling.
+/// Reads the headers of a complete `head` for its facts and the framing of its body; `None` where there is no body, or
+/// no telling.
 ///
 /// The order is RFC 9112 §6.3. A bad or contradictory length and a header that can't be read end the exchange with
 /// the status alone: guessing at a body would be worth nothing.
-fn parse_framing(status: u16, head: &[u8]) -> Option<Framing> {
-    if matches!(status, 101 | 204 | 304) {
-        return None;
-    }
+fn parse_headers(status: u16, head: &[u8], facts: &mut Facts) -> Option<Framing> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     parser().parse_response_with_uninit_headers(&mut response, head, &mut headers).ok()?;
+    facts.read(response.headers);
+    if matches!(status, 101 | 204 | 304) {
+        return None;
+    }
     match last_coding(response.headers) {
         Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Some(Framing::Chunked(Chunk::START)),
         Some(_) => Some(Framing::UntilClose),

@@ -13,10 +13,10 @@ mod body;
 mod head;
 
 use self::body::Body;
-use self::head::State;
+use self::head::{Facts, State};
 
 pub use self::body::{BODY_BYTES_KEPT_MAX, BODY_BYTES_READ_MAX};
-pub use self::head::{HEAD_BYTES_MAX, HEADERS_MAX, HttpFailure, INTERIM_MAX};
+pub use self::head::{HEAD_BYTES_MAX, HEADERS_MAX, HttpFailure, INTERIM_MAX, LOCATION_BYTES_MAX};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +71,26 @@ pub enum Progress {
     Done,
 }
 
-/// An answer: its status and what was kept of its body.
+/// An answer: its status, what its head says beside it, and what was kept of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Response<'a> {
     /// The final status, 100 to 999. What RFC 9110 §15 has no meaning for (600 and above) is to be treated as a 5xx.
     pub status: u16,
+    /// Where a redirect leads: the header Location, at most [`LOCATION_BYTES_MAX`] of it, and empty without one. Not
+    /// escaped.
+    pub location: &'a [u8],
+    /// Whether it is a page for people, by its Content-Type `text/html`.
+    pub is_page: bool,
     /// The start of the decoded body, at most [`BODY_BYTES_KEPT_MAX`]; less if it isn't complete or its framing is bad.
     pub body: &'a [u8],
+}
+
+impl Response<'_> {
+    /// Whether it accepts a registration: a page does not, whatever its status. It is what a server gives that knows no
+    /// such endpoint and answers everything.
+    pub fn accepts(&self) -> bool {
+        (200..300).contains(&self.status) && !self.is_page
+    }
 }
 
 /// What the answer to a sync says in its body, as far as it is a JSON object that says it.
@@ -105,6 +118,7 @@ impl SyncAnswer {
 pub struct Exchange {
     /// The head until it is complete, then the body: at most twice [`BODY_BYTES_KEPT_MAX`] are ever allocated.
     kept: Vec<u8>,
+    facts: Facts,
     state: State,
 }
 
@@ -117,6 +131,7 @@ impl Exchange {
     /// Forgets the answer and keeps the memory, ready for the next one.
     pub fn reset(&mut self) {
         self.kept.clear();
+        self.facts.clear();
         self.state = State::default();
     }
 
@@ -125,7 +140,7 @@ impl Exchange {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (taken, next) = match &mut self.state {
-                State::Head(head) => head.take(&mut self.kept, rest),
+                State::Head(head) => head.take(&mut self.kept, &mut self.facts, rest),
                 State::Body(body) => {
                     let (taken, is_over) = body.take(&mut self.kept, rest);
                     (taken, is_over.then_some(State::Answered { status: body.status }))
@@ -180,7 +195,8 @@ impl Exchange {
         match &self.state {
             State::Head(_) => None,
             State::Body(Body { status, .. }) | State::Answered { status } => {
-                Some(Ok(Response { status: *status, body: &self.kept }))
+                let Facts { location, is_page } = &self.facts;
+                Some(Ok(Response { status: *status, location, is_page: *is_page, body: &self.kept }))
             }
             State::Failed(failure) => Some(Err(*failure)),
         }

@@ -1,7 +1,7 @@
 //! Every sample answer must give the same verdict however it is cut into pieces.
 
 use super::*;
-use HttpFailure::{ClosedEarly, HeadTooLong, NoAnswer, NotHttp, TooManyInterim};
+use HttpFailure::{ClosedEarly, HeadTooLong, NoAnswer, NotHttp, Tls, TooManyInterim};
 use Progress::{Done, Heard, NeedMore};
 
 type Verdict = Option<Result<(u16, Vec<u8>), HttpFailure>>;
@@ -157,7 +157,11 @@ fn no_answers() -> Vec<Sample> {
         failed("HTTP/1.1 200 OK\r\nContent-Le", NeedMore, ClosedEarly),
         failed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", NeedMore, ClosedEarly),
         failed("x", Done, NotHttp),
-        failed("\x15\x03\x01\x00\x02\x02", Done, NotHttp),
+        failed("\x15\x03\x01\x00\x02\x02\x28", Done, Tls),
+        failed("\x15\x03\n", Done, Tls),
+        failed("\x15", NeedMore, ClosedEarly),
+        failed("\x15\n", Done, NotHttp),
+        failed("\x15x", Done, NotHttp),
         failed("SSH-2.0-OpenSSH_9.6\r\n", Done, NotHttp),
         failed("<html></html>", Done, NotHttp),
         failed("\r\r\nHTTP/1.1 200 OK\r\n\r\n", Done, NotHttp),
@@ -265,7 +269,7 @@ fn the_status_is_heard_with_the_last_byte_of_the_head() {
     assert_eq!(exchange.receive(&head[..head.len() - 1]), NeedMore);
     assert_eq!(exchange.verdict(), None);
     assert_eq!(exchange.receive(&head[head.len() - 1..]), Heard);
-    assert_eq!(exchange.verdict(), Some(Ok(Response { status: 500, body: b"" })));
+    assert_eq!(exchange.verdict(), Some(Ok(Response { status: 500, location: b"", is_page: false, body: b"" })));
     assert_eq!(exchange.room(), 100);
 }
 
@@ -288,6 +292,38 @@ fn garbage_is_refused_with_the_first_byte_that_shows_it() {
             let expected = if at == wrong_at { Done } else { NeedMore };
             assert_eq!(exchange.receive(&[*byte]), expected, "byte {at} of {}", shown(&bytes));
         }
+    }
+}
+
+/// What the head of an answer says beside its status.
+fn facts(exchange: &mut Exchange, head: &str) -> (String, bool, bool) {
+    exchange.reset();
+    for byte in head.as_bytes() {
+        let _ = exchange.receive(&[*byte]);
+    }
+    let answer = exchange.verdict().expect("a head").expect("an answer");
+    (String::from_utf8_lossy(answer.location).into_owned(), answer.is_page, answer.accepts())
+}
+
+#[test]
+fn location_and_kind_of_an_answer_are_read_from_its_own_head() {
+    let mut exchange = Exchange::new();
+    let none = || String::new();
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: Text/HTML; charset=utf-8\r\n\r\n";
+    let long = "x".repeat(2 * LOCATION_BYTES_MAX);
+    for (head, expected) in [
+        ("HTTP/1.1 308 Moved\r\nlocation:  /a/ \r\n\r\n".to_owned(), ("/a/".to_owned(), false, false)),
+        (page.to_owned(), (none(), true, false)),
+        ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".to_owned(), (none(), false, true)),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), (none(), false, true)),
+        ("HTTP/1.1 302 Found\r\n\r\n".to_owned(), (none(), false, false)),
+        (
+            format!("HTTP/1.1 302 Found\r\nLocation: {long}\r\n\r\n"),
+            (long[..LOCATION_BYTES_MAX].to_owned(), false, false),
+        ),
+        (format!("HTTP/1.1 103 Hints\r\nLocation: /a\r\n\r\n{page}"), (none(), true, false)),
+    ] {
+        assert_eq!(facts(&mut exchange, &head), expected, "{head}");
     }
 }
 

@@ -11,7 +11,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 
 use super::sources::Source;
-use crate::http::{self, Progress, Request, SyncAnswer};
+use crate::error::escape;
+use crate::http::{self, LOCATION_BYTES_MAX, Progress, Request, Response, SyncAnswer};
 use crate::policy::Generation;
 
 /// How much is read at a time.
@@ -20,12 +21,32 @@ const READ_BYTES: usize = 4096;
 /// How an exchange ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// An answer with this status.
-    Answered(u16),
+    /// An answer.
+    Answered(Answer),
     /// No answer, and why.
     Failed(String),
     /// The supervisor could not ask, and why.
     LocalError(String),
+}
+
+/// What is kept of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// If it is a redirect: where to, escaped. Empty, if it does not say.
+    pub(crate) redirect: Option<String>,
+    pub(crate) is_page: bool,
+    /// Whether it would accept a registration.
+    pub(crate) accepts: bool,
+}
+
+impl Answer {
+    fn of(response: Response<'_>) -> Self {
+        let Response { status, location, is_page, .. } = response;
+        let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
+        let redirect = is_redirect.then(|| escape(location, LOCATION_BYTES_MAX));
+        Self { status, redirect, is_page, accepts: response.accepts() }
+    }
 }
 
 /// An exchange that has ended.
@@ -41,7 +62,8 @@ pub(crate) struct Client {
     source: Source,
     address: SocketAddr,
     request: Request,
-    /// Whether the answer's body is wanted; without it an exchange ends with the head.
+    /// Whether the answer's body is wanted; without it an exchange ends with the head. Of an accepted registration only
+    /// as much of it as has come by then.
     wants_body: bool,
     response: http::Exchange,
     active: Option<Active>,
@@ -85,7 +107,7 @@ impl Client {
         let active = self.active.as_mut()?;
         let verdict = match advance(active, &self.request, &mut self.response, self.wants_body) {
             Ok(()) => match self.response.verdict()? {
-                Ok(answer) => Verdict::Answered(answer.status),
+                Ok(answer) => Verdict::Answered(Answer::of(answer)),
                 Err(failure) => Verdict::Failed(failure.to_string()),
             },
             Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
@@ -93,6 +115,11 @@ impl Client {
         };
         let Active { generation, began_at, .. } = self.active.take()?;
         Some(Ended { generation, verdict, latency: now.saturating_duration_since(began_at) })
+    }
+
+    /// The answer of the exchange that is under way, if its head has come.
+    pub(crate) fn heard(&self) -> Option<Answer> {
+        self.response.verdict()?.ok().map(Answer::of)
     }
 
     /// What the body of the last answer says.
@@ -129,8 +156,8 @@ fn advance(active: &mut Active, request: &Request, response: &mut http::Exchange
             Ok(0) => response.end(),
             Ok(count) => response.receive(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
-            // A reset after the head is no failure: the status has been heard.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !has_accepted(response) => return Err(error),
+            // A reset, or more to come, after the head is no failure: the status has been heard.
             Err(_) if response.progress() == Progress::Heard => response.end(),
             Err(error) => return Err(error),
         };
@@ -140,6 +167,11 @@ fn advance(active: &mut Active, request: &Request, response: &mut http::Exchange
             Progress::Heard | Progress::NeedMore => {}
         }
     }
+}
+
+/// Whether the head has come, and accepts a registration: it counts, whatever its body is going to say.
+fn has_accepted(response: &http::Exchange) -> bool {
+    response.verdict().and_then(Result::ok).is_some_and(|answer| answer.accepts())
 }
 
 /// Whether the connection stands: no error is pending and there is a peer (connect(2), EINPROGRESS).

@@ -7,7 +7,7 @@ use std::io;
 use platform::Pid;
 
 use super::Supervisor;
-use super::client::{Client, Ended, Verdict};
+use super::client::{Answer, Client, Ended, Verdict};
 use super::helpers::secrets::Provision;
 use super::launch::Spawned;
 use super::port::{PortWatch, describe};
@@ -122,7 +122,12 @@ impl Supervisor {
     pub(super) fn probed(&mut self, ended: Ended) -> Event {
         let Ended { generation, verdict, latency } = ended;
         let (outcome, end) = match verdict {
-            Verdict::Answered(status) => (ProbeOutcome::Answered(status), ProbeEnd::Answered(status)),
+            Verdict::Answered(Answer { status, redirect: None, .. }) => {
+                (ProbeOutcome::Answered(status), ProbeEnd::Answered(status))
+            }
+            Verdict::Answered(Answer { status, redirect: Some(location), .. }) => {
+                (ProbeOutcome::Answered(status), ProbeEnd::Redirected(status, location))
+            }
             Verdict::Failed(reason) => (ProbeOutcome::Failed, ProbeEnd::Failed(reason)),
             Verdict::LocalError(reason) => (ProbeOutcome::LocalError, ProbeEnd::LocalError(reason)),
         };
@@ -133,7 +138,7 @@ impl Supervisor {
     /// Notes how a registration has ended, and puts it as a fact.
     pub(super) fn synced(&mut self, ended: Ended) -> Event {
         let (result, accepted) = match ended.verdict {
-            Verdict::Answered(status) => (sync_result(status, &self.sync.sync_answer()), (200..300).contains(&status)),
+            Verdict::Answered(answer) => (sync_result(&answer, &self.sync.sync_answer()), answer.accepts),
             Verdict::Failed(reason) | Verdict::LocalError(reason) => (reason, false),
         };
         self.reporter.saw_sync(result);
@@ -149,10 +154,12 @@ impl Supervisor {
     }
 
     fn cancel_sync(&mut self, timed_out: bool) {
-        self.sync.cancel();
         if timed_out {
-            self.reporter.saw_sync(no_answer(SYNC_TIMEOUT));
+            // Of a refusal, whose reason is in its body, the status may have been heard.
+            let heard = self.sync.heard().map(|answer| sync_result(&answer, &self.sync.sync_answer()));
+            self.reporter.saw_sync(heard.unwrap_or_else(|| no_answer(SYNC_TIMEOUT)));
         }
+        self.sync.cancel();
     }
 
     fn press_holders(&mut self, press: fn(&mut PortWatch) -> io::Result<()>) {

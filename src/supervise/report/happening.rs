@@ -8,6 +8,7 @@ use super::status::Exit;
 use crate::error::escape;
 use crate::http::SyncAnswer;
 use crate::policy::{Generation, Notice};
+use crate::supervise::client::Answer;
 use crate::time::secs;
 
 /// How much of the worker's own text on a registration is shown, in bytes.
@@ -91,6 +92,8 @@ pub(crate) enum ProbeEnd {
     None,
     /// An answer with this status.
     Answered(u16),
+    /// A redirect with this status, and where to, escaped.
+    Redirected(u16, String),
     /// No answer, and why.
     Failed(String),
     /// The supervisor could not ask, and why.
@@ -103,17 +106,30 @@ impl ProbeEnd {
         match self {
             Self::None => String::new(),
             Self::Answered(status) => format!("status {status}"),
+            Self::Redirected(status, location) => format!("status {status}, {}", redirected(location)),
             Self::Failed(reason) | Self::LocalError(reason) => reason.clone(),
         }
     }
 }
 
 /// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
-pub(crate) fn sync_result(status: u16, answer: &SyncAnswer) -> String {
-    let modified = answer.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
+pub(crate) fn sync_result(answer: &Answer, said: &SyncAnswer) -> String {
+    let status = answer.status;
+    if let Some(location) = &answer.redirect {
+        return format!("status {status}, {}", redirected(location));
+    }
+    if answer.is_page {
+        return format!("status {status}, answered with a page, not a registration");
+    }
+    let modified = said.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
     let message =
-        answer.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
+        said.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
     format!("status {status}{modified}{message}")
+}
+
+/// Where a redirect leads, in words. None is followed.
+fn redirected(location: &str) -> String {
+    if location.is_empty() { "a redirect without Location".to_owned() } else { format!("a redirect to {location}") }
 }
 
 /// A deadline missed, in words.

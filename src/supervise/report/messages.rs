@@ -209,15 +209,16 @@ impl Known {
                 let text = format!("cannot probe: {reason}; says nothing about the worker, trying again");
                 Some(Message::new(Level::Warn, "local-error", text))
             }
-            ProbeEnd::Answered(status @ 400..500) if healthy && self.hinted != Some(generation) => {
+            ProbeEnd::Answered(400..500) | ProbeEnd::Redirected(..) if healthy && self.hinted != Some(generation) => {
                 self.hinted = Some(generation);
                 let text = format!(
-                    "answer to the health request has status {status}, which counts as healthy; \
-                     check health_endpoint if that is not what you expect"
+                    "answer to the health request has {}, which counts as healthy; \
+                     check health_endpoint if that is not what you expect",
+                    self.probe.text()
                 );
                 Some(Message::new(Level::Info, "hint", text))
             }
-            ProbeEnd::None | ProbeEnd::Answered(_) | ProbeEnd::Failed(_) => None,
+            ProbeEnd::None | ProbeEnd::Answered(_) | ProbeEnd::Redirected(..) | ProbeEnd::Failed(_) => None,
         }
     }
 
