@@ -334,3 +334,25 @@ fn worker_that_ends_because_it_was_told_to_has_no_last_words() {
     assert!(!ended.contains("chatter"), "{ended}");
     assert_eq!(scene.status().expect("a status file")["last_exit"]["stderr"], serde_json::Value::Null);
 }
+
+#[test]
+fn log_that_is_removed_under_the_worker_is_told_while_it_lasts() {
+    for max in [0, SMALL] {
+        let scene = Scene::new().set("log_max_bytes", max).set("stable_secs", 0);
+        let supervisor = scene.start();
+        let worker = supervisor.wait_ready();
+        let problems = || Some(scene.status()?["log_problems"].as_array()?.len());
+        wait_for("a status without problems", LIMIT, || scene.story(), || (problems() == Some(0)).then_some(()));
+        fs::remove_file(scene.file("worker.log")).expect("a log");
+        let line = supervisor.wait_for_log("was removed or renamed");
+        assert!(line.contains(&format!("WARN log {:?} was removed", scene.file("worker.log"))), "{line}");
+        wait_for("the problem in the status", LIMIT, || scene.story(), || (problems() == Some(1)).then_some(()));
+        assert!(scene.run(&["status"]).stdout.contains("log problem  log "), "{}", scene.run(&["status"]).stdout);
+        let probes = scene.report().requests("GET").len();
+        scene.wait_for_events("request", probes + 3);
+        assert_eq!(supervisor.lines_with("was removed or renamed").len(), 1);
+        send_signal(worker, Signal::SIGKILL);
+        supervisor.wait_nth_ready(2);
+        wait_for("a status without problems", LIMIT, || scene.story(), || (problems() == Some(0)).then_some(()));
+    }
+}

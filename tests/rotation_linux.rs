@@ -98,3 +98,28 @@ fn state_on_a_full_disk_is_missed_and_written_once_there_is_room() {
     assert_eq!(supervisor.stop(), 0);
     assert!(supervisor.wait_for_log(ENDED).contains("exit code 0"));
 }
+
+#[test]
+fn log_of_a_writer_that_does_not_append_is_rotated_by_its_data_and_told_once() {
+    // Opened anew through /proc, a file has an offset of its own, and no O_APPEND.
+    let script =
+        "exec 3>/dev/stdout; trap 'exit 0' TERM; i=0; while sleep 0.02; do i=$((i+1)); printf '%063d\\n' $i >&3; done";
+    let scene = Scene::new().command(&["/bin/sh", "-c", script]).set("startup_timeout_secs", 3600);
+    let scene = scene.set("log_max_bytes", 4096).set("log_keep", 3);
+    let supervisor = scene.start();
+    let copies = || (1..=3).rev().map(|number| scene.file(&format!("worker.log.{number}")));
+    wait_until("three rotations", LIMIT, || copies().all(|copy| copy.exists()));
+    let numbers = |path: PathBuf| -> Vec<u64> {
+        let text = fs::read(&path).expect("a copy");
+        assert!(!text.contains(&0), "{path:?} has NULs");
+        text.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok()).collect()
+    };
+    for copy in copies() {
+        let numbers = numbers(copy);
+        // One health check is as long as some lines take.
+        assert!((64..200).contains(&numbers.len()), "{numbers:?}");
+        assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    }
+    assert_eq!(supervisor.lines_with("is not opened for appending").len(), 1, "{}", supervisor.stderr());
+    assert_eq!(supervisor.stop(), 0);
+}

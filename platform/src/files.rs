@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, Whence, access};
 
 use crate::limits::effective_user_id;
 
@@ -81,6 +81,13 @@ pub fn check_log(path: &Path) -> io::Result<()> {
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     one == other || identity(one).is_some_and(|file| identity(other) == Some(file))
+}
+
+/// Where the data of a file begins behind a hole at its start, by the system's own account (SEEK_DATA, lseek(2)): 0 if
+/// there is none, or the file system does not tell. Moves the file's position.
+pub fn data_start(file: &File) -> u64 {
+    let start = nix::unistd::lseek(file, 0, Whence::SeekData);
+    start.ok().and_then(|start| u64::try_from(start).ok()).unwrap_or(0)
 }
 
 /// Whether files and directories could be made in a directory.

@@ -172,6 +172,7 @@ pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> Strin
         ("no secret", listed(&status.absent_secrets)),
         ("old secret", listed(&status.stale_secrets)),
         ("left running", listed(&status.left_running)),
+        ("log problem", listed(&status.log_problems)),
         ("worker", is_fresh.then(|| worker(status, now_ms))),
         ("restarts", has_restarted.then(|| restarts(status, now_ms))),
         ("last words", status.last_exit.as_ref().and_then(|exit| exit.stderr.clone())),

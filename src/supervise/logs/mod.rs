@@ -7,10 +7,11 @@ pub mod rotation;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::rotation::Rotation;
+use self::rotation::{Rotation, is_hollow};
 use super::report::happening::Happening;
 use super::report::status::Status;
 use crate::config::Config;
@@ -19,6 +20,9 @@ use crate::state_dir::StateDir;
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
 /// disk has cost all of its writing.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// A file, whatever its name: device and inode.
+type FileId = (u64, u64);
 
 /// How many entries of the state directory are looked at for others.
 const OTHERS_MAX: usize = 64;
@@ -36,6 +40,10 @@ pub(crate) struct Logs {
     failed: Vec<(PathBuf, Instant)>,
     /// Where the live worker's part of the standard error log begins.
     stderr_from: u64,
+    /// The files that the live worker got as its logs, as far as they are regular ones.
+    live: [Option<FileId>; 2],
+    /// What is wrong with the live worker's logs while it lasts, as sentences.
+    problems: Vec<String>,
 }
 
 /// The part of the standard error log that one worker wrote: from the first byte to before the last.
@@ -56,6 +64,8 @@ impl Logs {
             step_at: None,
             failed: Vec::new(),
             stderr_from: 0,
+            live: [None; 2],
+            problems: Vec::new(),
         }
     }
 
@@ -68,6 +78,7 @@ impl Logs {
     /// A worker is about to write.
     pub(crate) fn worker_starts(&mut self) {
         self.stderr_from = self.stderr_len();
+        self.live = [None; 2];
     }
 
     /// What the worker has written to its standard error.
@@ -80,8 +91,44 @@ impl Logs {
         rotation::last_line(&self.stderr, output.from, output.to)
     }
 
+    /// What is wrong with the logs of the live worker, as it was at the last look.
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// Looks at both logs, as at each health check. True: what is wrong with them has changed.
+    pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) -> bool {
+        let problems = self.find_problems();
+        let is_change = problems != self.problems;
+        let fresh = problems.iter().filter(|text| !self.problems.contains(text));
+        news.extend(fresh.map(|text| Happening::Warning { kind: "log", text: text.clone() }));
+        self.problems = problems;
+        self.rotate(now, news);
+        is_change
+    }
+
+    fn find_problems(&mut self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (path, live) in [&self.stdout, &self.stderr].into_iter().zip(&mut self.live) {
+            let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+            let found = metadata.as_ref().map(|metadata| (metadata.dev(), metadata.ino()));
+            // Right after its start the files that the worker has are at their paths.
+            *live = live.or(found);
+            let problem = if found != *live {
+                "was removed or renamed, and the worker goes on writing to it there; `restart` begins a new one"
+            } else if metadata.is_some_and(|log| self.bytes_max.is_some_and(|max| log.len() > max)) && is_hollow(path) {
+                "is not opened for appending by who writes it, so that it begins with a hole after each rotation"
+            } else {
+                continue;
+            };
+            let text = format!("log {path:?} {problem}");
+            problems.extend((!problems.contains(&text)).then_some(text));
+        }
+        problems
+    }
+
     /// Begins to rotate what has grown too large, unless that has just failed.
-    pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) {
+    fn rotate(&mut self, now: Instant, news: &mut Vec<Happening>) {
         let Some(bytes_max) = self.bytes_max else { return };
         if !self.rotating.is_empty() {
             return;

@@ -164,6 +164,11 @@ impl Reporter {
         }
     }
 
+    /// What is wrong with the worker's logs from now on.
+    pub(crate) fn saw_log_problems(&mut self, problems: &[String]) {
+        self.known.status.log_problems = problems.to_vec();
+    }
+
     /// Somebody holds the port.
     pub(crate) fn saw_holders(&mut self, names: Option<&str>) {
         self.known.status.port_holder = Some(names.unwrap_or(UNSEEN).to_owned());

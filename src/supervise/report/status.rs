@@ -82,6 +82,8 @@ pub struct Status {
     pub absent_secrets: Vec<String>,
     /// What workers that are gone have left running outside of their sessions, in words.
     pub left_running: Vec<String>,
+    /// What is wrong with the live worker's logs, in words.
+    pub log_problems: Vec<String>,
     /// The last transitions, oldest first; at most [`TRANSITIONS_MAX`].
     pub transitions: Vec<Transition>,
 }
