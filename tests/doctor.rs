@@ -281,3 +281,18 @@ fn the_supervisors_own_output_is_a_log_even_where_it_is_a_pipe() {
     support::wait_until("the worker's line behind the pipe", support::LIMIT, piped);
     assert_eq!(supervisor.lines_with("is discarded"), Vec::<String>::new());
 }
+
+#[test]
+fn a_port_in_a_file_that_bun_reads_by_itself_is_warned_about() {
+    let scene = Scene::new().command(&["bun", "server.ts"]);
+    fs::write(scene.file(".env"), "PORT=3000\n").expect("a file");
+    let told = "PORT is 3000 in \"";
+    let ran = dry_run(&scene);
+    assert!(ran.stdout.contains(told) && ran.stdout.contains("/.env\", which bun reads by itself"), "{ran:#?}");
+    // What is set already counts, for bun too.
+    let own = scene.port().number().to_string();
+    assert!(!dry_run(&scene.set_in("env", "PORT", &own)).stdout.contains(told));
+    let other = Scene::new();
+    fs::write(other.file(".env"), "PORT=3000\n").expect("a file");
+    assert!(!dry_run(&other).stdout.contains(told));
+}

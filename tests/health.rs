@@ -8,7 +8,7 @@ use std::time::Duration;
 use support::words::{
     DIED, DRAINING, ENDED, HEALTHY_AGAIN, KILLING, PROBE_FAILED, READY, STARTED, STARTUP_TIMED_OUT, UNHEALTHY, field,
 };
-use support::{Event, LIMIT, Scene, Signal, let_pass, process_alive, send_signal, wait_until};
+use support::{Event, LIMIT, Scene, Signal, free_port, let_pass, process_alive, send_signal, wait_until};
 
 /// A time that no test would live to see the end of.
 const NEVER: &str = "3600";
@@ -54,7 +54,12 @@ fn stopped_worker_is_replaced() {
     let supervisor = scene.start();
     let first = supervisor.wait_ready();
     send_signal(first, Signal::SIGSTOP);
-    supervisor.wait_for_log(UNHEALTHY);
+    let line = supervisor.wait_for_log(PROBE_FAILED);
+    assert!(
+        line.contains(&format!("; pid {first} is stopped by a signal (state T); `kill -CONT {first}` streak=1")),
+        "{line}"
+    );
+    assert!(supervisor.wait_for_log(UNHEALTHY).contains("(state T)"), "{}", supervisor.stderr());
     assert_ne!(supervisor.wait_nth_ready(2), first);
     assert_eq!(scene.report().signals_of(first).first(), Some(&"TERM"));
 }
@@ -98,6 +103,52 @@ fn redirect_is_healthy_and_says_where_it_leads() {
     let supervisor = scene.start();
     let hint = supervisor.wait_for_log(HINT);
     assert!(hint.contains("has status 302, a redirect to http://127.0.0.1/login, which counts as healthy"), "{hint}");
+}
+
+/// The line that a worker with these arguments ends in, which is probed on this port and is never reached there.
+#[cfg(not(target_os = "freebsd"))]
+fn never_reached(scene: Scene, arguments: &[&str], port: u16) -> String {
+    let scene = scene.worker(arguments).set("port", port).set("startup_timeout_secs", "1");
+    let supervisor = scene.start();
+    supervisor.wait_for_log(STARTUP_TIMED_OUT)
+}
+
+#[test]
+#[cfg(not(target_os = "freebsd"))]
+fn worker_that_is_not_reached_is_told_where_it_listens() {
+    let scene = Scene::new();
+    let (here, elsewhere) = (scene.port().number(), free_port());
+    let line = never_reached(scene, &[], elsewhere.number());
+    let told =
+        format!("connection refused; it listens on 127.0.0.1:{here}, not on port {}; set port", elsewhere.number());
+    assert!(line.contains(&told) && !line.contains("bun"), "{line}");
+    let scene = Scene::new();
+    let here = scene.port().number();
+    write(scene.file(".env"), format!("# by itself\nPORT={here}\n")).expect("a file");
+    let line = never_reached(scene, &[], elsewhere.number());
+    assert!(line.contains("(PORT is in \"") && line.contains("/.env\", which bun reads by itself)"), "{line}");
+    let scene = Scene::new();
+    let here = scene.port().number();
+    assert!(
+        never_reached(scene, &["--no-listen"], here).contains("connection refused; it listens nowhere; restarting")
+    );
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let scene = Scene::new();
+        let here = scene.port().number();
+        let line = never_reached(scene, &["--host", "::1"], here);
+        assert!(line.contains(&format!("it listens on [::1]:{here}; set host = \"::1\"; restarting")), "{line}");
+    }
+}
+
+#[test]
+#[cfg(not(target_os = "freebsd"))]
+fn start_that_takes_long_is_explained_before_its_time_is_up() {
+    let scene = Scene::new();
+    let elsewhere = free_port();
+    let scene = scene.set("port", elsewhere.number()).set("startup_timeout_secs", NEVER);
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log("worker is not reached at ");
+    assert!(line.contains(&format!("{} yet: it listens on ", elsewhere.number())), "{line}");
 }
 
 #[test]

@@ -22,9 +22,9 @@
 //!   descriptor stays silent. Dropping the watch takes it down.
 //! - `Pin` (beside it): a process held so that a signal reaches it or nobody, where the system has such a thing. `open`
 //!   answers None where it has not, and [`Pinned`] compares identities instead.
-//! - `started`, `parent`, `program`, `user_id` (`process/`): what can be asked about any process by its pid. Zombies
-//!   count as gone, except for `parent`. Only `started` may need to be the same user.
-//! - `holders`, `holding_users` and `ownership` (`ports/`): who listens on a TCP port.
+//! - `started`, `parent`, `program`, `user_id`, `is_stopped` (`process/`): what can be asked about any process by its
+//!   pid. Zombies count as gone, except for `parent`. Only `started` may need to be the same user.
+//! - `holders`, `holding_users`, `ownership` and `places` (`ports/`): who listens on a TCP port, and who where.
 //!
 //! # The contract
 //! Descriptors are watched edge-triggered (mio does so), hence the methods are called until they return nothing.
@@ -73,11 +73,12 @@ pub use crate::limits::{
 pub use crate::locks::{ByteLock, lock_byte};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
-    Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, occupants, ownership,
-    port_is_free, reset_on_close,
+    Listening, Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, listening_of,
+    occupants, ownership, port_is_free, reset_on_close,
 };
 pub use crate::process::{
-    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, own_identity, user_name,
+    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
+    user_name,
 };
 pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};

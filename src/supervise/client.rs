@@ -12,7 +12,7 @@ use mio::{Interest, Registry};
 
 use super::sources::Source;
 use crate::error::escape;
-use crate::http::{self, LOCATION_BYTES_MAX, Progress, Request, Response, SyncAnswer};
+use crate::http::{self, HttpFailure, LOCATION_BYTES_MAX, Progress, Request, Response, SyncAnswer};
 use crate::policy::Generation;
 
 /// How much is read at a time.
@@ -120,6 +120,11 @@ impl Client {
     /// The answer of the exchange that is under way, if its head has come.
     pub(crate) fn heard(&self) -> Option<Answer> {
         self.response.verdict()?.ok().map(Answer::of)
+    }
+
+    /// Whether the last exchange ended without a byte of an answer.
+    pub(crate) fn met_silence(&self) -> bool {
+        matches!(self.response.verdict(), Some(Err(HttpFailure::NoAnswer)))
     }
 
     /// What the body of the last answer says.

@@ -16,6 +16,7 @@ mod mark;
 mod owner;
 mod perform;
 pub(crate) mod port;
+mod reach;
 pub mod report;
 mod session;
 mod sources;
@@ -237,7 +238,7 @@ impl Supervisor {
         if let Some(ended) = self.probe.proceed(now.instant)
             && !self.is_stale(&ended, now)
         {
-            let fact = self.probed(ended);
+            let fact = self.probed(ended, now);
             self.dispatch(now, fact);
         }
     }

@@ -36,7 +36,7 @@ impl Supervisor {
             Action::Drain { generation, signal } => self.drain(generation, signal),
             Action::Kill(generation) => self.kill(generation),
             Action::Reload => self.reload(),
-            Action::Tell(notice) => self.reporter.news.push(Happening::Notice(notice)),
+            Action::Tell(notice) => self.tell_of(notice),
             Action::Quit { is_stuck } => self.quit(is_stuck),
         }
         None
@@ -112,7 +112,7 @@ impl Supervisor {
         if self.logs.look(now.instant, &mut self.reporter.news) {
             self.reporter.saw_log_problems(self.logs.problems());
         }
-        ended.map(|ended| self.probed(ended))
+        ended.map(|ended| self.probed(ended, now))
     }
 
     fn begin_sync(&mut self, generation: Generation, now: Now) -> Option<Event> {
@@ -121,7 +121,7 @@ impl Supervisor {
     }
 
     /// Notes how a probe has ended, and puts it as a fact.
-    pub(super) fn probed(&mut self, ended: Ended) -> Event {
+    pub(super) fn probed(&mut self, ended: Ended, now: Now) -> Event {
         let Ended { generation, verdict, latency } = ended;
         let (outcome, end) = match verdict {
             Verdict::Answered(Answer { status, redirect: None, .. }) => {
@@ -130,7 +130,10 @@ impl Supervisor {
             Verdict::Answered(Answer { status, redirect: Some(location), .. }) => {
                 (ProbeOutcome::Answered(status), ProbeEnd::Redirected(status, location))
             }
-            Verdict::Failed(reason) => (ProbeOutcome::Failed, ProbeEnd::Failed(reason)),
+            Verdict::Failed(reason) => {
+                self.explain_start(now);
+                (ProbeOutcome::Failed, ProbeEnd::Failed(reason))
+            }
             Verdict::LocalError(reason) => (ProbeOutcome::LocalError, ProbeEnd::LocalError(reason)),
         };
         self.reporter.saw_probe(end, latency);

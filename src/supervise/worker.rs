@@ -40,7 +40,7 @@ pub(super) struct Worker {
     generation: Generation,
     pid: Pid,
     /// `None`: before this supervisor's time.
-    spawned_at: Option<Instant>,
+    pub(super) spawned_at: Option<Instant>,
     origin: Origin,
     exit_watch: Option<ExitWatch>,
     /// Set once an exit was announced that could not be reaped yet.
@@ -49,6 +49,8 @@ pub(super) struct Worker {
     is_look_due: bool,
     end: End,
     session: Session,
+    /// How old it has to be for a further look at what keeps it from being reached.
+    pub(super) look_around_at: Duration,
     /// The port, if others than its first process listen on it: then its session has to be looked at when it dies by
     /// itself, too.
     served_at: Option<SocketAddr>,
@@ -160,6 +162,7 @@ impl Worker {
             retry: None,
             is_look_due: false,
             end: End::NotAsked,
+            look_around_at: Duration::ZERO,
             session: Session::of(pid, scope),
             served_at: None,
             is_leader_told: false,

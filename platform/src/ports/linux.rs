@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use self::sock_diag::{Kind, Socket};
-use super::listener::{DESCRIPTORS_MAX, Occupant, Ownership, keep_reached};
+use super::listener::{DESCRIPTORS_MAX, Listener, Occupant, Ownership, keep_reached};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 use crate::process::{ensure_own_proc, user_id};
@@ -64,6 +64,18 @@ pub(super) fn listeners(addr: SocketAddr) -> io::Result<Vec<u64>> {
     Ok(sockets.into_iter().map(|socket| socket.inode).collect())
 }
 
+pub(super) fn places(pids: &[Pid]) -> io::Result<Option<Vec<Listener>>> {
+    let mut sockets = listening(0)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut budget = DESCRIPTORS_MAX;
+    let mut found = Vec::new();
+    for pid in pids {
+        sockets_of(*pid, &sockets, &mut buffer, &mut budget, &mut found);
+    }
+    sockets.retain(|socket| found.contains(&socket.inode));
+    Ok(Some(sockets.into_iter().map(|socket| socket.place).collect()))
+}
+
 pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut unexplained = listening(addr.port())?;
     keep_reached(&mut unexplained, addr, |socket| socket.place);
@@ -109,7 +121,7 @@ fn explain(sockets: &[Socket], leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool
     })
 }
 
-/// Every LISTEN socket on a port, of both families.
+/// Every LISTEN socket on a port, or on any (0), of both families.
 fn listening(port: u16) -> io::Result<Vec<Socket>> {
     sock_diag::sockets(Kind::Listening, port, &mut vec![0; BUFFER_BYTES])
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::pid::Pid;
 
-/// The most listening sockets on one port that are told apart; more (SO_REUSEPORT farms) are left out.
-pub(crate) const LISTENERS_MAX: usize = 256;
+/// The most listening sockets that are told apart; more (SO_REUSEPORT farms on one port) are left out.
+pub(crate) const LISTENERS_MAX: usize = 1024;
 
 /// The most descriptors that one scan looks at, over all processes: about a second's work.
 pub(crate) const DESCRIPTORS_MAX: usize = 1 << 20;

@@ -53,6 +53,10 @@ pub(super) fn listeners(_addr: SocketAddr) -> io::Result<Vec<u64>> {
     Ok(Vec::new())
 }
 
+pub(super) fn places(pids: &[Pid]) -> io::Result<Option<Vec<Listener>>> {
+    Ok(Some(Scan::new().all(pids, 0).into_iter().map(|open| open.place).collect()))
+}
+
 pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
     let mut scan = Scan::new();
     if reaches(scan.all(&[leader], addr.port()), addr) {
@@ -101,7 +105,8 @@ impl Scan {
         Scan { descriptors: vec![empty; PROCESS_DESCRIPTORS_MAX], budget: DESCRIPTORS_MAX }
     }
 
-    /// Every listening socket on `port` of these processes; none of those that have gone or may not be looked into.
+    /// Every listening socket on `port`, or on any (0), of these processes; none of those that have gone or may not be
+    /// looked into.
     fn all(&mut self, pids: &[Pid], port: u16) -> Vec<Open> {
         let mut found = Vec::new();
         for &pid in pids {
@@ -114,7 +119,9 @@ impl Scan {
                     return found;
                 }
                 self.budget -= 1;
-                found.extend(listener(pid, descriptor.proc_fd).filter(|open| open.place.addr.port() == port));
+                found.extend(
+                    listener(pid, descriptor.proc_fd).filter(|open| port == 0 || open.place.addr.port() == port),
+                );
             }
         }
         found

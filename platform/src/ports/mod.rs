@@ -51,6 +51,10 @@ mod sys {
         Ok(Vec::new())
     }
 
+    pub(super) fn places(_: &[Pid]) -> io::Result<Option<Vec<super::listener::Listener>>> {
+        Ok(None)
+    }
+
     pub(super) fn ownership(_: SocketAddr, _: Pid, _: &mut dyn FnMut(Pid) -> bool) -> io::Result<Ownership> {
         Ok(Ownership::Unknown)
     }
@@ -127,6 +131,28 @@ pub fn listeners(addr: SocketAddr) -> io::Result<Vec<u64>> {
     let mut sockets = sys::listeners(addr)?;
     sockets.sort_unstable();
     Ok(sockets)
+}
+
+/// Where some processes LISTEN on TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Each address once, in ascending order.
+    pub addrs: Vec<SocketAddr>,
+    /// Whether connections to the address that was asked for can get to one of them.
+    pub is_reached: bool,
+}
+
+/// Where these processes LISTEN, and whether connections to `addr` get there. None: the system does not tell (FreeBSD).
+///
+/// # Errors
+/// What reading the system's tables reports (EMFILE, EACCES).
+pub fn listening_of(pids: &[Pid], addr: SocketAddr) -> io::Result<Option<Listening>> {
+    let Some(places) = sys::places(pids)? else { return Ok(None) };
+    let is_reached = places.iter().any(|place| place.rank(addr).is_some());
+    let mut addrs: Vec<SocketAddr> = places.into_iter().map(|place| place.addr).collect();
+    addrs.sort_unstable();
+    addrs.dedup();
+    Ok(Some(Listening { addrs, is_reached }))
 }
 
 /// Whether the process `leader`, which is asked first, and others that are ours own every socket that connections to

@@ -11,6 +11,9 @@ use crate::pid::Pid;
 /// The longest path that is read.
 const PATH_BYTES_MAX: usize = 1024;
 
+/// `SSTOP` of sys/proc.h.
+const STOPPED: libc::c_char = 4;
+
 /// `SZOMB` of sys/proc.h.
 const ZOMBIE: libc::c_char = 5;
 
@@ -21,6 +24,10 @@ pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
 
 pub(super) fn parent(pid: Pid) -> Option<i32> {
     kinfo(pid).ok()?.map(|info| info.ki_ppid)
+}
+
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    kinfo(pid).is_ok_and(|info| info.is_some_and(|info| info.ki_stat == STOPPED))
 }
 
 pub(super) fn program(pid: Pid) -> Option<String> {

@@ -58,6 +58,11 @@ pub(super) fn parent(pid: Pid) -> Option<i32> {
     Stat::read(pid).ok()?.map(|stat| stat.parent)
 }
 
+/// proc_pid_stat(5): T by a signal, t by a tracer.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    Stat::read(pid).is_ok_and(|stat| stat.is_some_and(|stat| matches!(stat.state, b'T' | b't')))
+}
+
 /// Its path, or its name where the path may not be read.
 pub(super) fn program(pid: Pid) -> Option<String> {
     ensure_own_proc().ok()?;

@@ -82,6 +82,12 @@ pub(super) fn parent(pid: Pid) -> Option<i32> {
     short_info(pid).map(|info| info.pbsi_ppid.cast_signed())
 }
 
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    /// `SSTOP` of bsd/sys/proc.h.
+    const STOPPED: u32 = 4;
+    short_info(pid).is_some_and(|info| info.pbsi_status == STOPPED)
+}
+
 pub(super) fn program(pid: Pid) -> Option<String> {
     path_of(pid).or_else(|| {
         let info = short_info(pid)?;

@@ -209,6 +209,12 @@ pub fn user_name(id: u32) -> String {
     }
 }
 
+/// Whether a process is stopped, by a signal or a tracer, so that it does nothing at all.
+#[must_use]
+pub fn is_stopped(pid: Pid) -> bool {
+    sys::is_stopped(pid)
+}
+
 /// Whether ending `pid` would end this process, or one that it descends from.
 #[must_use]
 pub fn is_self_or_ancestor(pid: Pid) -> bool {

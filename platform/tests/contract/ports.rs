@@ -7,7 +7,9 @@ use std::os::fd::FromRawFd;
 
 use worker_supervisor_platform::port_is_free;
 #[cfg(not(target_os = "freebsd"))]
-use worker_supervisor_platform::{Ownership, Pid, holders, is_session_member, ownership};
+use worker_supervisor_platform::{
+    Listening, Ownership, Pid, holders, is_session_member, is_stopped, listening_of, ownership,
+};
 
 #[cfg(not(target_os = "freebsd"))]
 use crate::support::{Helper, eventually};
@@ -26,6 +28,8 @@ crate::tests![
     #[cfg(not(target_os = "freebsd"))]
     a_shared_socket_has_both_holders,
     #[cfg(not(target_os = "freebsd"))]
+    a_process_is_asked_where_it_listens,
+    #[cfg(not(target_os = "freebsd"))]
     the_leader_owns_its_port,
     #[cfg(not(target_os = "freebsd"))]
     a_child_of_the_leader_owns_the_port_for_its_group,
@@ -36,6 +40,22 @@ crate::tests![
     #[cfg(target_os = "linux")]
     a_stranger_beside_us_makes_it_a_conflict,
 ];
+
+#[cfg(not(target_os = "freebsd"))]
+fn a_process_is_asked_where_it_listens() {
+    let mut helper = Helper::start("listen", &["127.0.0.1:0"]);
+    let addr: SocketAddr = helper.line().parse().expect("an address");
+    let (_ours, other) = listen("127.0.0.1:0");
+    let listens = |pids: &[Pid], at| listening_of(pids, at).expect("no error").expect("the system tells");
+    let expected = Listening { addrs: vec![addr], is_reached: true };
+    assert_eq!(listens(&[helper.pid], addr), expected);
+    assert_eq!(listens(&[helper.pid], other), Listening { is_reached: false, ..expected });
+    assert_eq!(listens(&[], addr), Listening { addrs: vec![], is_reached: false });
+    assert!(!is_stopped(helper.pid));
+    // SAFETY: kill takes two numbers; the helper has not been reaped.
+    assert_eq!(unsafe { libc::kill(helper.pid.as_raw(), libc::SIGSTOP) }, 0);
+    eventually("a stopped process", || is_stopped(helper.pid).then_some(()));
+}
 
 fn listen(addr: &str) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind(addr).expect("listening");

@@ -1,13 +1,16 @@
 //! Whether what is probed and registered makes sense, above all for an Inngest worker.
 //!
-//! Pure: nothing is connected to. What an Inngest endpoint answers is from the SDK for JavaScript, versions 3 and 4: in
+//! Nothing is connected to. What an Inngest endpoint answers is from the SDK for JavaScript, versions 3 and 4: in
 //! cloud mode 401 to an unsigned GET, and 500 to everything while it has no signing key; INNGEST_DEV switches to a dev
 //! server. Whatever it is that these hints warn of, the worker could be started.
+
+use std::ffi::OsStr;
+use std::path::Path;
 
 use super::report::Finding;
 use crate::config::Config;
 use crate::policy::StatusRule;
-use crate::supervise::launch::environment::Environment;
+use crate::supervise::launch::environment::{Environment, port_in_dotenv};
 use crate::time::secs;
 
 const SIGNING_KEY: &str = "INNGEST_SIGNING_KEY";
@@ -64,12 +67,21 @@ fn sync(config: &Config) -> Finding {
 
 /// Many servers take their port from PORT.
 fn listens_elsewhere(config: &Config, environment: &Environment) -> Option<Finding> {
-    let port: u16 = environment.value("PORT")?.to_str()?.parse().ok()?;
-    let text = || {
-        let configured = config.port;
-        format!("PORT is {port} in the worker's environment, but port is {configured}; make them equal or unset PORT")
+    let configured = config.port;
+    let text = match environment.value("PORT") {
+        Some(port) => {
+            let port: u16 = port.to_str()?.parse().ok().filter(|port| *port != configured)?;
+            format!(
+                "PORT is {port} in the worker's environment, but port is {configured}; make them equal or unset PORT"
+            )
+        }
+        None if Path::new(&config.command[0]).file_name() == Some(OsStr::new("bun")) => {
+            let (port, file) = port_in_dotenv(&config.worker_dir).filter(|(port, _)| *port != configured)?;
+            format!("PORT is {port} in {file:?}, which bun reads by itself, but port is {configured}; make them equal")
+        }
+        None => return None,
     };
-    (port != config.port).then(|| Finding::warn("port", text()))
+    Some(Finding::warn("port", text))
 }
 
 /// Told to listen on `localhost`, bun tries IPv6 first and stays there (oven-sh/bun#38818), as Node does where the

@@ -145,6 +145,16 @@ impl Environment {
     }
 }
 
+/// The PORT of a file that bun reads by itself in its working directory, and that file (bun: `.env.local` counts before
+/// `.env`, and a variable that is set already before both).
+pub fn port_in_dotenv(dir: &Path) -> Option<(u16, PathBuf)> {
+    [".env.local", ".env"].into_iter().map(|name| dir.join(name)).find_map(|path| {
+        let (entries, _) = read_env_file(&path).ok()?;
+        let (_, port) = entries.into_iter().rfind(|(name, _)| name == "PORT")?;
+        Some((port.parse().ok()?, path))
+    })
+}
+
 type Entries = Vec<(String, String)>;
 
 fn read_env_file(path: &Path) -> Result<(Entries, Option<String>), EnvError> {

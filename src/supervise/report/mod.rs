@@ -169,6 +169,13 @@ impl Reporter {
         self.known.status.log_problems = problems.to_vec();
     }
 
+    /// What is known of a worker that was just asked in vain; it is told with why.
+    pub(crate) fn saw_fault(&mut self, fault: &str) {
+        if let ProbeEnd::Failed(reason) = &mut self.known.probe {
+            *reason += &format!("; {fault}");
+        }
+    }
+
     /// Somebody holds the port.
     pub(crate) fn saw_holders(&mut self, names: Option<&str>) {
         self.known.status.port_holder = Some(names.unwrap_or(UNSEEN).to_owned());

@@ -45,7 +45,7 @@ pub(super) struct Socket {
     pub(super) user_id: u32,
 }
 
-/// The sockets of one kind on a port, of both families.
+/// The sockets of one kind on a port, or on any (0), of both families.
 pub(super) fn sockets(kind: Kind, port: u16, buffer: &mut [u8]) -> io::Result<Vec<Socket>> {
     let netlink = open()?;
     let mut sockets = Vec::new();
@@ -115,7 +115,7 @@ fn read_answers(mut bytes: &[u8], port: u16, sockets: &mut Vec<Socket>) -> io::R
             }
             _ => {
                 let socket = socket(message)?;
-                if socket.place.addr.port() == port && sockets.len() < LISTENERS_MAX {
+                if (port == 0 || socket.place.addr.port() == port) && sockets.len() < LISTENERS_MAX {
                     sockets.push(socket);
                 }
             }
