@@ -88,9 +88,11 @@ fn the_environment_file_on_the_page_is_read_as_the_page_says() {
     assert_eq!(value("INNGEST_BASE_URL"), Some("http://127.0.0.1:8288"));
     assert_eq!(value("NODE_ENV"), Some("production"));
     assert_eq!(value("GREETING"), Some("taken as it is: $HOME \\n \"quotes\""));
+    assert_eq!(value("REPLY"), Some("the same, with ' and \" in it"));
     assert_eq!(value("MOTTO"), Some("escapes: \n \r \t \" \\ $"));
     assert_eq!(value("PRICE"), Some("5$"));
-    assert_eq!((environment.to_exec().map(|all| all.len()), warnings), (Ok(5), Vec::new()));
+    // With PWD, which no file has to set.
+    assert_eq!((environment.to_exec().map(|all| all.len()), warnings), (Ok(7), Vec::new()));
 }
 
 #[test]

@@ -283,6 +283,19 @@ fn the_supervisors_own_output_is_a_log_even_where_it_is_a_pipe() {
 }
 
 #[test]
+fn variables_that_other_programs_would_read_otherwise_are_named() {
+    let scene = Scene::new().set("env_file", "\".env\"");
+    let file = "URL=postgres://${DB_HOST}/x\nPW=a\\$b\nG=`hi`\nHASH=a#b\nLINES=1\rMORE=2\n";
+    fs::write(scene.file(".env"), format!("{file}PLAIN={CANARY}\n")).expect("an environment file");
+    let ran = dry_run(&scene);
+    assert_finding(&ran, "env_file", "ok", &["sets 7 variables"]);
+    let told = "warn  env_file    bun, Node.js or dotenv would read URL, PW, HASH, LINES otherwise, for a `$`";
+    assert!(ran.stdout.contains(told) && !ran.stdout.contains(CANARY), "{ran:#?}");
+    fs::write(scene.file(".env"), "A='b'\n").expect("an environment file");
+    assert!(!dry_run(&scene).stdout.contains("otherwise"));
+}
+
+#[test]
 fn a_port_in_a_file_that_bun_reads_by_itself_is_warned_about() {
     let scene = Scene::new().command(&["bun", "server.ts"]);
     fs::write(scene.file(".env"), "PORT=3000\n").expect("a file");

@@ -18,7 +18,11 @@ fuzz_target!(|text: &str| {
             let written: String = entries.iter().map(|(name, value)| written(name, value)).collect();
             assert_eq!(dotenv::parse(&written).as_ref(), Ok(entries), "written as\n{written}");
         }
-        Err(wrong) => assert!((1..=1 + text.matches('\n').count()).contains(&wrong.line), "{wrong:?}"),
+        Err(wrong) => assert!((1..=1 + text.matches(['\n', '\r']).count()).contains(&wrong.line), "{wrong:?}"),
+    }
+    match (dotenv::contested(text), &entries) {
+        (Ok(names), Ok(entries)) => assert!(names.iter().all(|name| entries.iter().any(|entry| entry.0 == *name))),
+        (names, entries) => assert_eq!(names.err(), entries.as_ref().err().copied()),
     }
     if !text.contains('\r') {
         assert_eq!(dotenv::parse(&text.replace('\n', "\r\n")), entries, "with CRLF line ends");

@@ -8,9 +8,13 @@ use std::path::Path;
 
 use super::report::Finding;
 use crate::config::Config;
-use crate::supervise::launch::environment::{self as env, Environment};
+use crate::error::{SHOWN_BYTES_MAX, escape};
+use crate::supervise::launch::environment::{self as env, EnvFile, Environment};
 use crate::supervise::launch::{check_log, refusal};
 use crate::supervise::logs::shared;
+
+/// How many variables are named; the rest are counted.
+const NAMES_MAX: usize = 8;
 
 /// Whether the worker can run where it should.
 pub(super) fn worker_dir(config: &Config) -> Finding {
@@ -27,17 +31,28 @@ pub(super) fn worker_dir(config: &Config) -> Finding {
 /// What `env_file` holds, counted: its values may be secrets. Nothing where there is none.
 pub(super) fn env_file(config: &Config) -> Vec<Finding> {
     let Some(path) = &config.env_file else { return Vec::new() };
-    // Of all that makes up an environment, the file alone.
-    let file_alone = Config { env: Vec::new(), ..config.clone() };
-    let read = Environment::build([], &file_alone, []).and_then(|(file, warning)| Ok((file.to_exec()?.len(), warning)));
-    match read {
-        Ok((count, warnings)) => {
+    match EnvFile::examine(path) {
+        Ok(EnvFile { count, contested, warning }) => {
             let variables = if count == 1 { "variable" } else { "variables" };
             let found = Finding::ok("env_file", format!("{path:?} sets {count} {variables}"));
-            std::iter::once(found).chain(warnings.into_iter().map(|text| Finding::warn("env_file", text))).collect()
+            let warnings = warning.into_iter().chain(read_otherwise(&contested));
+            std::iter::once(found).chain(warnings.map(|text| Finding::warn("env_file", text))).collect()
         }
         Err(error) => vec![Finding::fail("env_file", format!("{error}; fix the file or change env_file"))],
     }
+}
+
+/// What to say of variables that other programs would read otherwise.
+fn read_otherwise(names: &[String]) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
+    let shown = names.iter().take(NAMES_MAX).map(|name| escape(name, SHOWN_BYTES_MAX)).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMES_MAX { format!(" and {} more", names.len() - NAMES_MAX) } else { String::new() };
+    Some(format!(
+        "bun, Node.js or dotenv would read {shown}{more} otherwise, for a `$`, `\\`, `#` or CR in it; \
+         the manual has a table of that"
+    ))
 }
 
 /// Whether a program could be given the variables, of which secrets are left out; nothing if so.

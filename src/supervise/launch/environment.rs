@@ -1,8 +1,8 @@
 //! The worker's environment, built from scratch for each of its starts.
 //!
-//! Later sources win: what the supervisor inherited, then `env_file`, then `[env]`, then secrets. Nothing is kept from
-//! one start to the next, so an edit or a removal takes effect at the next one. The supervisor's own environment is
-//! never changed. Values may be secrets: no message, Debug or Display shows one.
+//! Later sources win: what the supervisor inherited, with `worker_dir` as PWD, then `env_file`, then `[env]`, then
+//! secrets. Nothing is kept from one start to the next, so an edit or a removal takes effect at the next one. The
+//! supervisor's own environment is never changed. Values may be secrets: no message, Debug or Display shows one.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
@@ -10,7 +10,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::dotenv;
+use super::dotenv::{self, WrongLine};
 use crate::config::Config;
 use crate::config::file::{self, ReadError, Trusted};
 use crate::error::{SHOWN_BYTES_MAX, escape};
@@ -101,8 +101,8 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// Puts the worker's environment together: `inherited`, then what `config` says, then `secrets`. The strings are
-    /// warnings.
+    /// Puts the worker's environment together: `inherited` and PWD, then what `config` says, then `secrets`. The
+    /// strings are warnings.
     ///
     /// # Errors
     /// If `env_file` is missing, unreadable, no small regular file, writable by anyone, or malformed.
@@ -114,11 +114,13 @@ impl Environment {
         let mut variables = BTreeMap::new();
         // Not `collect`, which sorts first: inserting needs no sort in the binary.
         variables.extend(inherited);
+        // The inherited one says where the supervisor was started.
+        variables.insert("PWD".into(), config.worker_dir.clone().into());
         let mut warnings = Vec::new();
         if let Some(path) = &config.env_file {
             let (entries, warning) = read_env_file(path)?;
             warnings.extend(warning);
-            variables.extend(entries.into_iter().map(|(name, value)| (name.into(), value.into())));
+            variables.extend(entries.into_iter().map(into_os));
         }
         variables.extend(config.env.iter().map(|(name, value)| (name.into(), value.into())));
         let exposed = |secret: &Secret| OsString::from_vec(secret.expose().to_vec());
@@ -145,6 +147,31 @@ impl Environment {
     }
 }
 
+/// What is to be said of an `env_file`, without its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvFile {
+    /// How many variables it sets.
+    pub count: usize,
+    /// Those that bun, Node.js or dotenv would read otherwise, by name.
+    pub contested: Vec<String>,
+    /// Set if a group may write it.
+    pub warning: Option<String>,
+}
+
+impl EnvFile {
+    /// Reads it as a start does.
+    ///
+    /// # Errors
+    /// As [`Environment::build`].
+    pub fn examine(path: &Path) -> Result<Self, EnvError> {
+        let (text, warning) = read_text(path)?;
+        let at_line = at_line(path);
+        let mut variables = BTreeMap::new();
+        variables.extend(dotenv::parse(&text).map_err(&at_line)?.into_iter().map(into_os));
+        Ok(Self { count: variables.len(), contested: dotenv::contested(&text).map_err(&at_line)?, warning })
+    }
+}
+
 /// The PORT of a file that bun reads by itself in its working directory, and that file (bun: `.env.local` counts before
 /// `.env`, and a variable that is set already before both).
 pub fn port_in_dotenv(dir: &Path) -> Option<(u16, PathBuf)> {
@@ -158,6 +185,19 @@ pub fn port_in_dotenv(dir: &Path) -> Option<(u16, PathBuf)> {
 type Entries = Vec<(String, String)>;
 
 fn read_env_file(path: &Path) -> Result<(Entries, Option<String>), EnvError> {
+    let (text, warning) = read_text(path)?;
+    Ok((dotenv::parse(&text).map_err(at_line(path))?, warning))
+}
+
+fn into_os((name, value): (String, String)) -> (OsString, OsString) {
+    (name.into(), value.into())
+}
+
+fn at_line(path: &Path) -> impl Fn(WrongLine) -> EnvError {
+    move |WrongLine { line, cause }| EnvError::Line { path: path.into(), line, cause }
+}
+
+fn read_text(path: &Path) -> Result<(String, Option<String>), EnvError> {
     let Trusted { bytes, warning } = file::read_trusted(path).map_err(|error| {
         let cause = match error {
             ReadError::Missing => "no such file".into(),
@@ -165,13 +205,11 @@ fn read_env_file(path: &Path) -> Result<(Entries, Option<String>), EnvError> {
         };
         EnvError::File { path: path.into(), cause }
     })?;
-    let at_line = |line, cause| EnvError::Line { path: path.into(), line, cause };
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let (line, _) = file::position(&bytes, error.valid_up_to());
-        at_line(line, "this is not valid UTF-8")
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (line, _) = file::position(error.as_bytes(), error.utf8_error().valid_up_to());
+        EnvError::Line { path: path.into(), line, cause: "this is not valid UTF-8" }
     })?;
-    let entries = dotenv::parse(text).map_err(|wrong| at_line(wrong.line, wrong.cause))?;
-    Ok((entries, warning))
+    Ok((text, warning))
 }
 
 #[cfg(test)]
@@ -214,7 +252,8 @@ mod tests {
         let inherited = os(&[("A", "inherited"), ("B", "inherited"), ("C", "inherited"), ("D", "inherited")]);
         let (environment, warnings) = Environment::build(inherited, &config, [("D", &secret)]).unwrap();
         let exec: Vec<String> = environment.to_exec().unwrap().into_iter().map(|c| c.into_string().unwrap()).collect();
-        assert_eq!(exec, ["A=inherited", "B=file", "C=env", "D=secret"]);
+        let pwd = format!("PWD={}", config.worker_dir.display());
+        assert_eq!(exec, ["A=inherited", "B=file", "C=env", "D=secret", &pwd]);
         assert_eq!(warnings, Vec::<String>::new());
         assert_eq!(environment.value("C"), Some(OsStr::new("env")));
         remove(&config);
