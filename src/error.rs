@@ -98,6 +98,26 @@ pub fn escape(foreign: impl AsRef<[u8]>, bytes_max: usize) -> String {
     safe
 }
 
+/// Cuts text that is fit to be shown to at most `bytes_max` bytes, and marks the cut.
+pub fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        text.truncate(boundary_before(text.as_bytes(), bytes_max));
+        text.push_str(CUT_MARK);
+    }
+}
+
+/// A page for a terminal, of which parts may be foreign: as [`escape`], but with its own lines and backslashes.
+pub fn printable(page: &str) -> String {
+    let mut safe = String::with_capacity(page.len());
+    for character in page.chars() {
+        match character {
+            '\n' | '\\' => safe.push(character),
+            _ => push_escaped(&mut safe, character),
+        }
+    }
+    safe
+}
+
 /// The last index up to `limit` that is not inside a UTF-8 character.
 fn boundary_before(bytes: &[u8], limit: usize) -> usize {
     if bytes.len() <= limit {
@@ -129,7 +149,7 @@ fn push_byte(safe: &mut String, byte: u8) {
 
 /// Characters that a terminal shows as nothing or that change how their neighbours are shown: C1 controls, soft hyphen,
 /// zero-width and bidirectional marks, line and paragraph separators, invisible operators, byte order mark, tags.
-fn hides_or_reorders(character: char) -> bool {
+pub(crate) fn hides_or_reorders(character: char) -> bool {
     matches!(character,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -176,6 +196,21 @@ mod tests {
         assert_eq!(escape("🦀🦀", 7), "🦀…");
         assert_eq!(escape([0x80; 9], 6), "\\x80".repeat(6) + "…");
         assert_eq!(escape("abc", 0), "…");
+    }
+
+    #[test]
+    fn text_that_was_cut_is_marked_and_no_character_is_split() {
+        let cut = |text: &str, bytes_max| {
+            let mut text = text.to_owned();
+            cut(&mut text, bytes_max);
+            text
+        };
+        assert_eq!([cut("abcdef", 6), cut("abcdef", 3), cut("äöü", 3)], ["abcdef", "abc…", "ä…"]);
+    }
+
+    #[test]
+    fn a_page_keeps_its_lines_and_nothing_that_changes_a_terminal() {
+        assert_eq!(printable("a\n\"\\u{202e}\"\r\u{202e}\u{1b}[31m"), "a\n\"\\u{202e}\"\\r\\u{202e}\\x1b[31m");
     }
 
     #[test]

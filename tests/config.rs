@@ -238,6 +238,17 @@ fn the_effective_config_means_the_same_when_it_is_read_again() {
 }
 
 #[test]
+fn the_effective_config_hides_and_reorders_nothing() {
+    let dir = Dir::new();
+    let hiding = "command = [\"a\\u202Eb\\U000E0041\"]\nport = 1\n";
+    let first = load_at(&dir.write("worker.toml", hiding)).unwrap().config;
+    let effective = first.effective();
+    assert!(effective.is_ascii() && effective.contains(r#"["a\U0000202eb\U000e0041"]"#), "{effective}");
+    let again = Config::load_with_home(&dir.write("worker.toml", &effective), None);
+    assert_eq!(again.unwrap().config, first);
+}
+
+#[test]
 fn the_effective_config_shows_every_documented_key() {
     let effective = load(EVERYTHING).unwrap().config.effective();
     for row in KEYS {

@@ -144,11 +144,13 @@ fn kind_of(file_type: FileType) -> Option<&'static str> {
     }
 }
 
-/// Whether a descriptor takes some hundred bytes now without making the writer wait: no pipe is full behind it, no
+/// So many bytes a pipe that poll(2) calls writable takes at once: 4,096 on Linux, 512 elsewhere (POSIX).
+pub const PIPE_BUF: usize = libc::PIPE_BUF;
+
+/// Whether a descriptor takes [`PIPE_BUF`] bytes now without making the writer wait: no pipe is full behind it, no
 /// terminal stopped by ^S. True also where writing fails at once, and for files, which never make one wait.
 ///
-/// A pipe that poll(2) calls writable takes PIPE_BUF bytes: 4,096 on Linux, 512 elsewhere (POSIX). Making it
-/// non-blocking instead would make it so for everybody who shares it.
+/// Making it non-blocking instead would make it so for everybody who shares it.
 pub fn takes_output(fd: &impl AsFd) -> bool {
     poll_now(fd, libc::POLLOUT) != Some(0)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::checks;
 use super::seconds;
 use super::{Config, Host, PortConflict, SecretEntry};
+use crate::error::hides_or_reorders;
 use crate::policy::StatusRule;
 
 /// The longest time that can be configured: 365 days. Far below where arithmetic on time could overflow.
@@ -185,6 +186,7 @@ fn quoted(text: &str) -> String {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
             // Writing into a String can't fail.
+            _ if hides_or_reorders(character) => drop(write!(quoted, "\\U{:08x}", u32::from(character))),
             _ if character.is_control() => drop(write!(quoted, "\\u{:04x}", u32::from(character))),
             _ => quoted.push(character),
         }

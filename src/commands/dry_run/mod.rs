@@ -18,7 +18,7 @@ use std::path::Path;
 
 use crate::commands::launchd::privacy;
 use crate::config::{Config, ConfigError, Loaded};
-use crate::error::{Error, ExitCode};
+use crate::error::{Error, ExitCode, printable};
 use crate::policy::KILL_TIME;
 use crate::print::print;
 use crate::supervise::launch::environment::Environment;
@@ -41,7 +41,7 @@ pub fn examine(path: &Path, output: &mut dyn Write) -> Result<ExitCode, Error> {
         Err(error) => (String::new(), problems(error)),
     };
     let page = effective + &render(&findings);
-    print(output, &page, if would_start(&findings) { ExitCode::Ok } else { ExitCode::Config })
+    print(output, &printable(&page), if would_start(&findings) { ExitCode::Ok } else { ExitCode::Config })
 }
 
 /// One finding for each thing that is wrong with the config file.

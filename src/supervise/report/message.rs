@@ -1,9 +1,17 @@
-//! One line of the log with what goes with it, made step by step.
+//! One line of the log with what goes with it, made step by step. No line is longer than it may be, whoever makes it.
 
 use log::Level;
 
 use super::happening::HookEvent;
 use super::throttle::FREE_LINES;
+use crate::error::cut;
+
+/// How long a line is at most, in bytes, without its time and level. What names programs, paths or a whole PATH may be
+/// of any length.
+pub(crate) const TEXT_BYTES_MAX: usize = 2000;
+
+/// How much of that a cause may take, in bytes, so that what comes after it is still read.
+pub(crate) const CAUSE_BYTES_MAX: usize = 1500;
 
 /// One line of the log, and what goes with it.
 #[derive(Debug)]
@@ -24,7 +32,8 @@ pub(crate) struct Message {
 
 impl Message {
     /// A line that is no transition, and each text a subject of its own.
-    pub(crate) fn new(level: Level, kind: &'static str, text: String) -> Self {
+    pub(crate) fn new(level: Level, kind: &'static str, mut text: String) -> Self {
+        cut(&mut text, TEXT_BYTES_MAX);
         let subject = text.clone();
         Self { level, text, kind, subject, key: String::new(), free: FREE_LINES, is_transition: false, hooks: vec![] }
     }
@@ -41,7 +50,9 @@ impl Message {
 
     /// A line about one of several things, with what differs between its lines.
     pub(super) fn about(self, subject: String, key: impl Into<String>) -> Self {
-        Self { subject, key: key.into(), ..self }
+        let mut key = key.into();
+        cut(&mut key, TEXT_BYTES_MAX);
+        Self { subject, key, ..self }
     }
 
     /// Held back from the second time on.

@@ -10,9 +10,9 @@ use log::Level;
 use platform::Pid;
 
 use super::happening::{Happening, HookEvent, ProbeEnd};
-use super::message::Message;
+use super::message::{CAUSE_BYTES_MAX, Message};
 use super::status::{Exit, Probe, Status, Sync};
-use crate::error::{SHOWN_BYTES_MAX, escape};
+use crate::error::{SHOWN_BYTES_MAX, cut, escape};
 use crate::policy::{AfterExit, Generation, Health, KillCause, Notice, ROUNDS_MAX};
 use crate::time::{millis_and_tenth, secs};
 
@@ -60,12 +60,14 @@ impl Known {
                 Message::transition(Level::Warn, "left-running", text).keyed(why)
             }
             Happening::ConfigReloaded => Message::new(Level::Info, "reload", "configuration reloaded".to_owned()),
-            Happening::ConfigBroken(problem) => {
+            Happening::ConfigBroken(mut problem) => {
+                cut(&mut problem, CAUSE_BYTES_MAX);
                 let text = format!("cannot reload the configuration, keeping the old one: {problem}");
                 self.status.config_problem = Some(problem);
                 Message::new(Level::Error, "reload", text)
             }
-            Happening::LeaseFailed { variable, reason, has_last_value } => {
+            Happening::LeaseFailed { variable, mut reason, has_last_value } => {
+                cut(&mut reason, CAUSE_BYTES_MAX);
                 let shown = escape(&variable, SHOWN_BYTES_MAX);
                 let text = if has_last_value {
                     format!("cannot refresh secret {shown}: {reason}; using its last value")
@@ -78,7 +80,8 @@ impl Known {
                 let text = format!("secret {} can be leased again", escape(&variable, SHOWN_BYTES_MAX));
                 Message::new(Level::Info, "secret", text).about(variable, "leased")
             }
-            Happening::HookFailed { event, reason } => {
+            Happening::HookFailed { event, mut reason } => {
+                cut(&mut reason, CAUSE_BYTES_MAX);
                 let text = format!("cannot complete the hook for {}: {reason}; going on without it", event.name());
                 Message::new(Level::Warn, "hook", text).keyed(reason).once()
             }
@@ -354,6 +357,7 @@ fn after_exit_word(after_exit: AfterExit) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::TEXT_BYTES_MAX;
     use super::super::throttle::{Permit, Throttle};
     use super::*;
     use std::time::Instant;
@@ -399,6 +403,26 @@ mod tests {
         assert_eq!(hooks, [true, false, true, true]);
         let leases = [&lease_failed("A"), &lease_failed("B"), &lease_failed("A"), &leased, &lease_failed("A")];
         assert_eq!(leases.map(&mut is_said), [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn a_line_is_bounded_and_what_comes_after_a_long_cause_is_still_read() {
+        let mut known = Known::new(Status::default());
+        let long = || "x".repeat(1 << 20);
+        let hook_failed = Happening::HookFailed { event: HookEvent::Ready, reason: long() };
+        let warning = Happening::Warning { kind: "log", text: long() };
+        let lease_failed = Happening::LeaseFailed { variable: long(), reason: long(), has_last_value: false };
+        for (happening, end) in [
+            (hook_failed, "…; going on without it"),
+            (Happening::ConfigBroken(long()), "x…"),
+            (lease_failed, "…; starting without it"),
+            (warning, "x…"),
+        ] {
+            let message = known.tell(happening, 0).unwrap();
+            assert!(message.text.len() <= TEXT_BYTES_MAX + 3 && message.text.ends_with(end), "{}", message.text);
+            assert!(message.key.len() <= TEXT_BYTES_MAX + 3);
+        }
+        assert!(known.status.config_problem.unwrap().len() < TEXT_BYTES_MAX);
     }
 
     #[test]

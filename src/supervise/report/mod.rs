@@ -18,13 +18,14 @@ use platform::{Identity, Pid};
 use serde::Serialize;
 
 use self::happening::{Happening, HookEvent, ProbeEnd};
-use self::message::Message;
+use self::message::{CAUSE_BYTES_MAX, Message};
 use self::messages::Known;
 use self::status::{Exit, Status, Transition, next_step};
 use self::throttle::{Permit, Throttle};
 use super::port::{UNSEEN, describe};
 use super::worker::Departure;
 use crate::config::Config;
+use crate::error::cut;
 use crate::policy::{Condition, Machine, Notice};
 use crate::state_dir::StateDir;
 use crate::time::{Now, millis};
@@ -128,7 +129,8 @@ impl Reporter {
     }
 
     /// A launch failed for this reason.
-    pub(crate) fn saw_launch_error(&mut self, reason: String) {
+    pub(crate) fn saw_launch_error(&mut self, mut reason: String) {
+        cut(&mut reason, CAUSE_BYTES_MAX);
         self.known.status.problem = Some(reason);
     }
 
@@ -262,6 +264,7 @@ impl Reporter {
         status.left_running = self.left_running.iter().map(|(_, name)| name.clone()).collect();
         status.next_step = next_step(condition).map(str::to_owned);
         status.next_deadline_ms = machine.next_deadline().map(|deadline| now.wall_ms_of(deadline));
+        status.bound();
         match status.write(&self.dir) {
             Ok(()) => self.freshness = Freshness::Fresh,
             // Tried again before the next wait.

@@ -9,11 +9,19 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::cut;
 use crate::policy::Condition;
 use crate::state_dir::{StateDir, read_file, replace_file};
 
 /// How many transitions are remembered.
 pub const TRANSITIONS_MAX: usize = 16;
+
+/// How long a text in the file is at most, in bytes: as long as a path can be that leads anywhere.
+const TEXT_BYTES_MAX: usize = 4096;
+
+/// How long a list in the file is at most, and a name in it, in bytes.
+const NAMES_MAX: usize = 64;
+const NAME_BYTES_MAX: usize = 400;
 
 /// Everything there is to know, as of the last transition or periodic probe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,6 +97,20 @@ pub struct Status {
 }
 
 impl Status {
+    /// Cuts what may be so long that a reader would refuse the file for it. Transitions and what the worker says are
+    /// cut where they are made.
+    pub(crate) fn bound(&mut self) {
+        let of_config = [&mut self.name, &mut self.config_path, &mut self.log_stdout, &mut self.log_stderr];
+        let problems = [&mut self.port_holder, &mut self.problem, &mut self.config_problem].into_iter().flatten();
+        for text in of_config.into_iter().chain(problems) {
+            cut(text, TEXT_BYTES_MAX);
+        }
+        for names in [&mut self.stale_secrets, &mut self.absent_secrets, &mut self.left_running] {
+            names.truncate(NAMES_MAX);
+            names.iter_mut().for_each(|name| cut(name, NAME_BYTES_MAX));
+        }
+    }
+
     /// Replaces the status file in `dir`, with mode 0600.
     ///
     /// # Errors
@@ -184,6 +206,30 @@ pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state_dir::FILE_BYTES_MAX;
+
+    #[test]
+    fn a_status_of_anything_however_long_can_be_read_again() {
+        let long = || "\\".repeat(1 << 20);
+        let many = || vec!["\\".repeat(10_000); 1000];
+        let transition = Transition { at_ms: 0, message: "\\".repeat(2000) };
+        let mut status = Status {
+            name: long(),
+            config_path: long(),
+            log_stdout: long(),
+            log_stderr: long(),
+            port_holder: Some(long()),
+            problem: Some(long()),
+            config_problem: Some(long()),
+            stale_secrets: many(),
+            absent_secrets: many(),
+            left_running: many(),
+            transitions: vec![transition; TRANSITIONS_MAX],
+            ..Status::default()
+        };
+        status.bound();
+        assert!(serde_json::to_vec(&status).unwrap().len() < usize::try_from(FILE_BYTES_MAX).unwrap() / 2);
+    }
 
     #[test]
     fn a_status_of_another_version_is_read_as_far_as_it_goes() {
