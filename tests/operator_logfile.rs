@@ -1,4 +1,4 @@
-//! The worker's logs: what a rotation keeps, what it may lose, and a dead worker's last words.
+//! The worker's logs: what a rotation keeps, and what it may lose.
 
 mod operator_support;
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use operator_support::Dir;
-use worker_supervisor::supervise::logs::rotation::{Rotation, last_line};
+use worker_supervisor::supervise::logs::rotation::Rotation;
 
 /// More steps than any of these logs takes.
 const STEPS_MAX: usize = 100;
@@ -253,39 +253,4 @@ fn only_lines_written_between_the_last_read_and_the_truncation_are_lost() {
     );
     // A loaded machine may stop us between the two calls: milliseconds then, where it is microseconds at rest.
     assert!(lost.iter().sum::<u64>() < total / 4, "lost {lost:?} of {total}");
-}
-
-#[test]
-fn last_words_are_the_last_line_of_the_worker() {
-    let dir = Dir::new();
-    let log = dir.join("a.err");
-    assert_eq!(last_line(&log, 0, 10), None);
-    assert_eq!(last_line(dir.path(), 0, 10), None);
-    assert_eq!(last_line(Path::new("/dev/null"), 0, 10), None);
-    for (content, from, to, expected) in [
-        ("", 0, 0, None),
-        ("\n \n\r\n", 0, 5, None),
-        ("old\n", 4, 4, None),
-        ("old\nnew", 4, 7, Some("new")),
-        ("old\nnew\nfrom the next worker\n", 4, 8, Some("new")),
-        ("one\ntwo\n\n  \n", 0, 12, Some("two")),
-        ("a\x1b[31mb\r\n", 0, 9, Some("a\\x1b[31mb")),
-        ("error: boom\n    at f (/x.ts:1:7)\nBun v1.4.5\n", 0, 44, Some("error: boom")),
-        ("Node.js v20.20.2\n\nBun v1.4.5\n", 0, 29, Some("Bun v1.4.5")),
-        ("rotated since the spawn\n", 1000, 24, Some("rotated since the spawn")),
-        ("rotated since the exit\n", 1000, 2000, None),
-    ] {
-        fs::write(&log, content).expect("written");
-        assert_eq!(last_line(&log, from, to).as_deref(), expected, "{content:?}");
-    }
-}
-
-#[test]
-fn last_words_are_bounded() {
-    let dir = Dir::new();
-    let log = dir.join("a.err");
-    fs::write(&log, "x".repeat(100_000)).expect("written");
-    assert_eq!(last_line(&log, 0, 100_000), Some("x".repeat(300) + "…"));
-    fs::write(&log, "x".to_owned() + &"\n".repeat(5000)).expect("written");
-    assert_eq!(last_line(&log, 0, 5001), None);
 }

@@ -193,7 +193,7 @@ impl Supervisor {
         // Only now, with the next worker under way, is there time to take down the exit watch and to read what the last
         // one said.
         drop(worker);
-        self.reporter.saw_exit(&departure, self.logs.last_line(&output), place, now);
+        self.reporter.saw_exit(&departure, self.logs.last_words(&output), place, now);
         self.look_after_leftovers(&departure);
     }
 

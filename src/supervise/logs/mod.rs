@@ -3,11 +3,12 @@
 //! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
 //! tick; a rotation goes a few megabytes per turn of the loop, so that nothing waits for it.
 
+pub(crate) mod last_words;
 pub mod rotation;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use self::rotation::{Rotation, is_hollow};
 use super::report::happening::Happening;
 use super::report::status::Status;
 use crate::config::Config;
+use crate::error::escape;
 use crate::state_dir::StateDir;
 
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
@@ -26,6 +28,13 @@ type FileId = (u64, u64);
 
 /// How many entries of the state directory are looked at for others.
 const OTHERS_MAX: usize = 64;
+
+/// How far from their end a worker's last words are looked for, in bytes. Go prints the stacks of all that ran, Node.js
+/// those of its heap: 10 KiB after the line that says why.
+const LAST_WORDS_BYTES_MAX: u64 = 16 * 1024;
+
+/// How much of them is told, in bytes.
+const WORDS_BYTES_MAX: usize = 300;
 
 /// Both logs of one configuration.
 pub(crate) struct Logs {
@@ -86,9 +95,10 @@ impl Logs {
         Output { from: self.stderr_from, to: self.stderr_len() }
     }
 
-    /// The last line of that output, escaped, if there is one.
-    pub(crate) fn last_line(&self, output: &Output) -> Option<String> {
-        rotation::last_line(&self.stderr, output.from, output.to)
+    /// The line of that output that says why the worker died, if there is one.
+    pub(crate) fn last_words(&self, output: &Output) -> Option<String> {
+        let words = read_end(&self.stderr, output)?;
+        last_words::choose(&words).map(|line| escape(line, WORDS_BYTES_MAX))
     }
 
     /// What is wrong with the logs of the live worker, as it was at the last look.
@@ -180,6 +190,20 @@ impl Logs {
     }
 }
 
+/// The end of what a worker has written to a log. A log that is shorter than when it began was rotated since: then all
+/// of it is the worker's. None: it is no regular file, or was rotated since the exit, or has nothing of the worker.
+fn read_end(path: &Path, output: &Output) -> Option<Vec<u8>> {
+    // Looked at before it is opened: opening a FIFO waits for its other end.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let from = if output.from > output.to { 0 } else { output.from };
+    let start = from.max(output.to.saturating_sub(LAST_WORDS_BYTES_MAX));
+    let mut words = vec![0; usize::try_from(output.to - start).ok()?];
+    File::open(path).ok()?.read_exact_at(&mut words, start).ok()?;
+    Some(words)
+}
+
 fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
     let text = format!("cannot rotate {path:?}: {error}; it goes on growing");
     Happening::Warning { kind: "log-rotation", text }
@@ -229,9 +253,39 @@ mod tests {
         let output = logs.output_of_worker();
         logs.worker_starts();
         grow("of the next one\n");
-        assert_eq!(logs.last_line(&silent), None);
-        assert_eq!(logs.last_line(&output).as_deref(), Some("of this one"));
-        assert_eq!(logs.last_line(&logs.output_of_worker()).as_deref(), Some("of the next one"));
+        let told = [silent, output, logs.output_of_worker()].map(|output| logs.last_words(&output));
+        assert_eq!(told, [None, Some("of this one".to_owned()), Some("of the next one".to_owned())]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn last_words_are_looked_for_near_the_end_of_what_the_worker_wrote() {
+        let dir = std::env::temp_dir().join(format!("ws-words-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let log = dir.join("a.err");
+        let told = |path: &Path, from, to| {
+            let words = read_end(path, &Output { from, to });
+            words.and_then(|words| last_words::choose(&words).map(|line| escape(line, WORDS_BYTES_MAX)))
+        };
+        assert_eq!([&log, &dir, Path::new("/dev/null")].map(|path| told(path, 0, 10)), [None, None, None]);
+        let far = format!("x{}", "\n".repeat(20_000));
+        for (content, from, to, expected) in [
+            ("", 0, 0, None),
+            ("\n \n\r\n", 0, 5, None),
+            ("old\n", 4, 4, None),
+            ("old\nnew", 4, 7, Some("new")),
+            ("old\nnew\nfrom the next worker\n", 4, 8, Some("new")),
+            ("one\ntwo\n\n  \n", 0, 12, Some("two")),
+            ("a\x1b[31mb\r\n", 0, 9, Some("a\\x1b[31mb")),
+            ("Node.js v20.20.2\n\nBun v1.4.5\n", 0, 29, Some("Bun v1.4.5")),
+            ("rotated since the spawn\n", 1000, 24, Some("rotated since the spawn")),
+            ("rotated since the exit\n", 1000, 2000, None),
+            (&"x".repeat(20_000), 0, 20_000, Some(&*("x".repeat(300) + "…"))),
+            (&far, 0, 20_001, None),
+        ] {
+            fs::write(&log, content).unwrap();
+            assert_eq!(told(&log, from, to).as_deref(), expected, "{content:.60?}");
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 

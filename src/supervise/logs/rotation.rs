@@ -1,4 +1,4 @@
-//! The worker's logs: kept below a size, and read for a dead worker's last words.
+//! The worker's logs: kept below a size.
 //!
 //! The worker holds its log open for appending, so a log is not renamed away: it is copied to `LOG.1` in bounded
 //! steps, up to the last byte, and then truncated in place, while the worker goes on writing. Lost is only what is
@@ -16,7 +16,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::escape;
 use crate::state_dir::create_new;
 
 /// What one step copies at most, in bytes: about 2 ms.
@@ -31,11 +30,6 @@ const READ_BYTES: usize = 16 * 1024;
 /// Where the system clones files in one call that may turn into a copy: up to which size, in bytes.
 #[cfg(target_os = "macos")]
 const CLONE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// How far from their end a worker's last words are looked for, in bytes.
-const LAST_WORDS_BYTES_MAX: u64 = 4096;
-/// How much of them is told, in bytes.
-const LINE_BYTES_MAX: usize = 300;
-
 /// One log on its way to `LOG.1`. Dropped before the end, it has changed nothing but the numbers of older copies.
 #[derive(Debug)]
 pub struct Rotation {
@@ -230,43 +224,9 @@ fn begin_copy(log: &Path, size: u64, copy: &Path) -> io::Result<File> {
     create_new(copy)
 }
 
-/// The last line that says something (no stack frame, no runtime's name, if there is another) between two lengths of a
-/// log, that at a worker's spawn and that at its exit; at most 300 bytes of it, escaped, out of the last 4 KiB. `to`
-/// below `from` means that the log was rotated in between: all before `to` is the worker's then. None: no such line,
-/// or no such regular file, or it was rotated since the exit.
-pub fn last_line(path: &Path, from: u64, to: u64) -> Option<String> {
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
-    }
-    let log = File::open(path).ok()?;
-    let from = if from > to { 0 } else { from };
-    let start = from.max(to.saturating_sub(LAST_WORDS_BYTES_MAX));
-    let mut words = vec![0; usize::try_from(to - start).ok()?];
-    log.read_exact_at(&mut words, start).ok()?;
-    let mut lines = words.rsplit(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let line = lines.clone().find(|line| !is_trailer(line)).or_else(|| lines.next())?;
-    Some(escape(line, LINE_BYTES_MAX))
-}
-
-/// Whether a line only follows the one that says what is wrong: a stack frame, or the runtime's name, with which bun
-/// and Node.js end the report of an uncaught error.
-fn is_trailer(line: &[u8]) -> bool {
-    [&b"at "[..], b"Bun v", b"Node.js v"].iter().any(|start| line.starts_with(start))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_follows_an_error_is_no_last_word() {
-        assert!(
-            [&b"at main (/x.ts:1:7)"[..], b"Bun v1.4.5 (Linux x64)", b"Node.js v20.20.2"]
-                .iter()
-                .all(|line| is_trailer(line))
-        );
-        assert!([&b"error: boom"[..], b"attached", b"Bundle failed"].iter().all(|line| !is_trailer(line)));
-    }
 
     #[test]
     fn copies_are_numbered_after_the_whole_name() {

@@ -103,9 +103,9 @@ impl Reporter {
         self.known.status.pid = Some(pid.as_raw());
     }
 
-    /// A worker is gone, and this was the last line of its standard error. It is to be told before all that followed
+    /// A worker is gone, and these were its last words, as they may be shown. It is to be told before all that followed
     /// from it: at this place among the news.
-    pub(crate) fn saw_exit(&mut self, departure: &Departure, last_line: Option<String>, place: usize, now: Now) {
+    pub(crate) fn saw_exit(&mut self, departure: &Departure, words: Option<String>, place: usize, now: Now) {
         let exit = Exit {
             at_ms: now.wall_ms,
             generation: departure.generation.number(),
@@ -113,7 +113,7 @@ impl Reporter {
             reason: departure.status.to_string(),
             uptime_ms: departure.lived.map(millis),
             asked_for: false,
-            stderr: last_line,
+            stderr: words,
         };
         self.news.insert(place, Happening::Exited(exit));
     }
