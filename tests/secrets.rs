@@ -97,6 +97,34 @@ fn envelope_of_agent_secrets_is_opened_and_a_failure_in_it_is_one() {
 }
 
 #[test]
+fn no_line_no_status_and_no_hook_has_a_value_that_the_worker_repeats() {
+    const VALUE: &str = "hunter \"22\"";
+    let scene = scene_with(FROM_VAULT, &[("V_TOKEN", "token")]);
+    store(&scene, "token", VALUE);
+    let body = serde_json::json!({ "message": format!("key {VALUE} was refused") }).to_string();
+    let answer = format!("HTTP/1.1 500 Oops\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    fs::write(scene.file("answer"), answer).expect("a file");
+    let words = format!("Error: {VALUE} has expired");
+    let raw = scene.file("answer").display().to_string();
+    let hook = shell(&scene, "cat >>told", "{event}");
+    let scene = scene.worker(&["--stderr-line", &words, "--raw-sync", &raw]);
+    let scene = scene.set("sync_endpoint", "\"/\"").set("on_event", hook);
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    let refused = supervisor.wait_for_log("cannot sync: ");
+    assert!(refused.contains("key [secret V_TOKEN] was refused"), "{refused}");
+    send_signal(worker, Signal::SIGKILL);
+    let died = supervisor.wait_for_log("worker died: ");
+    assert!(died.contains("last words \"Error: [secret V_TOKEN] has expired\""), "{died}");
+    let told = || fs::read_to_string(scene.file("told")).ok().filter(|told| told.contains("has expired"));
+    let told = wait_for("the hook for the death", LIMIT, || scene.story(), told);
+    let status = scene.run(&["status", "--json"]).stdout;
+    for text in [&told, &status, &supervisor.stderr()] {
+        assert!(!text.contains("hunter") && text.contains("[secret V_TOKEN]"), "{text}");
+    }
+}
+
+#[test]
 fn tools_run_side_by_side_and_those_that_hang_are_ended_together_with_their_children() {
     let names: Vec<String> = (0..7).map(|number| format!("s{number}")).collect();
     let variables: Vec<String> = names.iter().map(|name| format!("V_{name}")).collect();

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
 
+use super::report::redact::Foreign;
 use super::sources::Source;
-use crate::error::escape;
-use crate::http::{self, HttpFailure, LOCATION_BYTES_MAX, Progress, Request, Response, SyncAnswer};
+use crate::http::{self, HttpFailure, Progress, Request, Response, SyncAnswer};
 use crate::policy::Generation;
 
 /// How much is read at a time.
@@ -33,8 +33,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// If it is a redirect: where to, escaped. Empty, if it does not say.
-    pub(crate) redirect: Option<String>,
+    /// If it is a redirect: where to. Empty, if it does not say.
+    pub(crate) redirect: Option<Foreign>,
     pub(crate) is_page: bool,
     /// Whether it would accept a registration.
     pub(crate) accepts: bool,
@@ -44,7 +44,7 @@ impl Answer {
     fn of(response: Response<'_>) -> Self {
         let Response { status, location, is_page, .. } = response;
         let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
-        let redirect = is_redirect.then(|| escape(location, LOCATION_BYTES_MAX));
+        let redirect = is_redirect.then(|| Foreign::new(location));
         Self { status, redirect, is_page, accepts: response.accepts() }
     }
 }

@@ -51,6 +51,9 @@ use crate::time::Now;
 /// How many events one poll may return; the rest come with the next.
 const EVENTS_MAX: usize = 32;
 
+/// How much of a worker's last words is told, in bytes.
+const WORDS_BYTES_MAX: usize = 300;
+
 /// Everything that one supervisor holds.
 struct Supervisor {
     poll: Poll,
@@ -193,7 +196,8 @@ impl Supervisor {
         // Only now, with the next worker under way, is there time to take down the exit watch and to read what the last
         // one said.
         drop(worker);
-        self.reporter.saw_exit(&departure, self.logs.last_words(&output), place, now);
+        let words = self.logs.last_words(&output).map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
+        self.reporter.saw_exit(&departure, words, place, now);
         self.look_after_leftovers(&departure);
     }
 

@@ -16,7 +16,7 @@ use super::sources::Source;
 use super::worker::Worker;
 use crate::config::Config;
 use crate::error::ExitCode;
-use crate::http::{Method, Request};
+use crate::http::{LOCATION_BYTES_MAX, Method, Request};
 use crate::policy::{Action, Event, Generation, Holders, ProbeOutcome, SYNC_TIMEOUT, StopSignal};
 use crate::time::Now;
 
@@ -128,6 +128,7 @@ impl Supervisor {
                 (ProbeOutcome::Answered(status), ProbeEnd::Answered(status))
             }
             Verdict::Answered(Answer { status, redirect: Some(location), .. }) => {
+                let location = self.secrets.redactor().show(&location, LOCATION_BYTES_MAX);
                 (ProbeOutcome::Answered(status), ProbeEnd::Redirected(status, location))
             }
             Verdict::Failed(reason) => {
@@ -143,7 +144,10 @@ impl Supervisor {
     /// Notes how a registration has ended, and puts it as a fact.
     pub(super) fn synced(&mut self, ended: Ended) -> Event {
         let (result, accepted) = match ended.verdict {
-            Verdict::Answered(answer) => (sync_result(&answer, &self.sync.sync_answer()), answer.accepts),
+            Verdict::Answered(answer) => {
+                let result = sync_result(&answer, self.sync.sync_answer(), self.secrets.redactor());
+                (result, answer.accepts)
+            }
             Verdict::Failed(reason) | Verdict::LocalError(reason) => (reason, false),
         };
         self.reporter.saw_sync(result);
@@ -161,7 +165,8 @@ impl Supervisor {
     fn cancel_sync(&mut self, timed_out: bool) {
         if timed_out {
             // Of a refusal, whose reason is in its body, the status may have been heard.
-            let heard = self.sync.heard().map(|answer| sync_result(&answer, &self.sync.sync_answer()));
+            let redactor = self.secrets.redactor();
+            let heard = self.sync.heard().map(|answer| sync_result(&answer, self.sync.sync_answer(), redactor));
             self.reporter.saw_sync(heard.unwrap_or_else(|| no_answer(SYNC_TIMEOUT)));
         }
         self.sync.cancel();

@@ -20,6 +20,7 @@ use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::Generation;
 use crate::supervise::launch::environment::Secret;
 use crate::supervise::report::happening::Happening;
+use crate::supervise::report::redact::Redactor;
 use crate::supervise::sources::Source;
 use crate::time::secs;
 
@@ -57,6 +58,8 @@ pub(crate) struct Secrets {
     max_age: Duration,
     attempt: Option<Attempt>,
     zombies: Zombies,
+    /// Knows all values, also those of earlier workers and configs.
+    redactor: Redactor,
 }
 
 struct Entry {
@@ -131,7 +134,13 @@ impl Secrets {
             max_age: config.secrets_max_age,
             attempt: None,
             zombies: Zombies::default(),
+            redactor: Redactor::default(),
         }
+    }
+
+    /// Knows every value that is not to be seen.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Goes over to another config. Values stay where variable, name and command do. Leases under way are ended and
@@ -139,9 +148,9 @@ impl Secrets {
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.abort();
         let mut old = std::mem::take(&mut self.entries);
-        let zombies = std::mem::take(&mut self.zombies);
+        let (zombies, redactor) = (std::mem::take(&mut self.zombies), std::mem::take(&mut self.redactor));
         let is_same_tool = self.command == config.secrets_command && self.dir == base_dir(config);
-        *self = Self { zombies, ..Self::new(config) };
+        *self = Self { zombies, redactor, ..Self::new(config) };
         if !is_same_tool {
             return;
         }
@@ -185,7 +194,11 @@ impl Secrets {
             if let Stage::Running(helper) = &mut lease.stage
                 && let Some(done) = helper.proceed()
             {
-                lease.stage = Stage::Over(answer::value(done));
+                let answer = answer::value(done);
+                if let Ok(value) = &answer {
+                    self.redactor.learn(self.entries[lease.entry].variable(), value);
+                }
+                lease.stage = Stage::Over(answer);
             }
         }
         let is_news = attempt.is_over() && !std::mem::replace(&mut attempt.is_told, true);

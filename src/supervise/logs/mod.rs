@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use self::rotation::{Rotation, is_hollow};
 use super::report::happening::Happening;
+use super::report::redact::Foreign;
 use super::report::status::Status;
 use crate::config::Config;
-use crate::error::escape;
 use crate::state_dir::StateDir;
 
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
@@ -32,9 +32,6 @@ const OTHERS_MAX: usize = 64;
 /// How far from their end a worker's last words are looked for, in bytes. Go prints the stacks of all that ran, Node.js
 /// those of its heap: 10 KiB after the line that says why.
 const LAST_WORDS_BYTES_MAX: u64 = 16 * 1024;
-
-/// How much of them is told, in bytes.
-const WORDS_BYTES_MAX: usize = 300;
 
 /// Both logs of one configuration.
 pub(crate) struct Logs {
@@ -96,9 +93,9 @@ impl Logs {
     }
 
     /// The line of that output that says why the worker died, if there is one.
-    pub(crate) fn last_words(&self, output: &Output) -> Option<String> {
+    pub(crate) fn last_words(&self, output: &Output) -> Option<Foreign> {
         let words = read_end(&self.stderr, output)?;
-        last_words::choose(&words).map(|line| escape(line, WORDS_BYTES_MAX))
+        last_words::choose(&words).map(Foreign::new)
     }
 
     /// What is wrong with the logs of the live worker, as it was at the last look.
@@ -233,7 +230,12 @@ fn is_device(log: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervise::report::redact::Redactor;
     use std::ffi::OsStr;
+
+    fn shown(words: Option<Foreign>) -> Option<String> {
+        words.map(|words| Redactor::default().show(&words, 300))
+    }
 
     #[test]
     fn last_words_end_where_the_next_worker_begins() {
@@ -253,7 +255,7 @@ mod tests {
         let output = logs.output_of_worker();
         logs.worker_starts();
         grow("of the next one\n");
-        let told = [silent, output, logs.output_of_worker()].map(|output| logs.last_words(&output));
+        let told = [silent, output, logs.output_of_worker()].map(|output| shown(logs.last_words(&output)));
         assert_eq!(told, [None, Some("of this one".to_owned()), Some("of the next one".to_owned())]);
         fs::remove_dir_all(dir).unwrap();
     }
@@ -265,7 +267,7 @@ mod tests {
         let log = dir.join("a.err");
         let told = |path: &Path, from, to| {
             let words = read_end(path, &Output { from, to });
-            words.and_then(|words| last_words::choose(&words).map(|line| escape(line, WORDS_BYTES_MAX)))
+            shown(words.and_then(|words| last_words::choose(&words).map(Foreign::new)))
         };
         assert_eq!([&log, &dir, Path::new("/dev/null")].map(|path| told(path, 0, 10)), [None, None, None]);
         let far = format!("x{}", "\n".repeat(20_000));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use platform::Pid;
 
+use super::redact::{Foreign, Redactor};
 use super::status::Exit;
-use crate::error::escape;
-use crate::http::SyncAnswer;
+use crate::http::{LOCATION_BYTES_MAX, SyncAnswer};
 use crate::policy::{Generation, Notice};
 use crate::supervise::client::Answer;
 use crate::time::secs;
@@ -92,7 +92,7 @@ pub(crate) enum ProbeEnd {
     None,
     /// An answer with this status.
     Answered(u16),
-    /// A redirect with this status, and where to, escaped.
+    /// A redirect with this status, and where to, as it may be shown.
     Redirected(u16, String),
     /// No answer, and why.
     Failed(String),
@@ -113,17 +113,17 @@ impl ProbeEnd {
 }
 
 /// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
-pub(crate) fn sync_result(answer: &Answer, said: &SyncAnswer) -> String {
+pub(crate) fn sync_result(answer: &Answer, said: SyncAnswer, redactor: &Redactor) -> String {
     let status = answer.status;
     if let Some(location) = &answer.redirect {
-        return format!("status {status}, {}", redirected(location));
+        return format!("status {status}, {}", redirected(&redactor.show(location, LOCATION_BYTES_MAX)));
     }
     if answer.is_page {
         return format!("status {status}, answered with a page, not a registration");
     }
     let modified = said.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
-    let message =
-        said.message.as_ref().map_or_else(String::new, |text| format!(", {}", escape(text, MESSAGE_BYTES_MAX)));
+    let shown = |text: String| format!(", {}", redactor.show(&Foreign::new(text), MESSAGE_BYTES_MAX));
+    let message = said.message.map_or_else(String::new, shown);
     format!("status {status}{modified}{message}")
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod happening;
 pub(crate) mod message;
 pub(crate) mod messages;
 pub mod own_log;
+pub(crate) mod redact;
 pub mod status;
 pub(crate) mod throttle;
 
