@@ -26,7 +26,8 @@ fn scene_with(script: &str, secrets: &[(&str, &str)]) -> Scene {
 }
 
 /// A tool that prints the file in `vault` with the secret's name, fails without one, and notes each of its runs.
-const FROM_VAULT: &str = "echo \"$1\" >>runs; cat \"vault/$1\"";
+const FROM_VAULT: &str =
+    "echo \"$1\" >>runs; cat \"vault/$1\" 2>/dev/null || { echo \"no secret is there\" >&2; exit 1; }";
 
 fn store(scene: &Scene, name: &str, value: &str) {
     fs::write(scene.file("vault").join(name), value).expect("a file");
@@ -97,10 +98,26 @@ fn envelope_of_agent_secrets_is_opened_and_a_failure_in_it_is_one() {
 }
 
 #[test]
-fn no_line_no_status_and_no_hook_has_a_value_that_the_worker_repeats() {
+fn failure_in_an_envelope_is_no_value_though_the_tool_exits_well() {
+    let scene = scene_with(FROM_VAULT, &[("V_TOKEN", "token")]).set("required_secrets", "[\"V_TOKEN\"]");
+    store(
+        &scene,
+        "token",
+        "{\"ok\":false,\"error\":{\"message\":\"it is locked\",\"code\":\"y\"},\"fix\":\"unlock it\"}\n",
+    );
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_log(LAUNCH_FAILED);
+    assert!(line.contains("V_TOKEN (the tool says \"it is locked\", fix: \"unlock it\")"), "{line}");
+    assert_eq!(scene.report().starts().len(), 0);
+}
+
+#[test]
+fn no_line_no_status_and_no_hook_has_a_value_that_the_worker_or_a_tool_repeats() {
     const VALUE: &str = "hunter \"22\"";
-    let scene = scene_with(FROM_VAULT, &[("V_TOKEN", "token")]);
+    let script = "case $1 in token) cat vault/token;; *) cat vault/complaint >&2; exit 1;; esac";
+    let scene = scene_with(script, &[("V_TOKEN", "token"), ("V_OTHER", "other")]);
     store(&scene, "token", VALUE);
+    store(&scene, "complaint", &format!("nobody with {VALUE} may read it\n"));
     let body = serde_json::json!({ "message": format!("key {VALUE} was refused") }).to_string();
     let answer = format!("HTTP/1.1 500 Oops\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     fs::write(scene.file("answer"), answer).expect("a file");
@@ -113,6 +130,8 @@ fn no_line_no_status_and_no_hook_has_a_value_that_the_worker_repeats() {
     let worker = supervisor.wait_ready();
     let refused = supervisor.wait_for_log("cannot sync: ");
     assert!(refused.contains("key [secret V_TOKEN] was refused"), "{refused}");
+    let lease = supervisor.wait_for_log("cannot lease secret V_OTHER: ");
+    assert!(lease.contains("saying \"nobody with [secret V_TOKEN] may read it\""), "{lease}");
     send_signal(worker, Signal::SIGKILL);
     let died = supervisor.wait_for_log("worker died: ");
     assert!(died.contains("last words \"Error: [secret V_TOKEN] has expired\""), "{died}");
@@ -162,7 +181,8 @@ fn missing_required_secret_keeps_the_worker_from_starting_until_it_is_there() {
     let supervisor = scene.start();
     for (nth, delay) in ["50 ms", "100 ms", "200 ms"].into_iter().enumerate() {
         let line = supervisor.wait_for_nth_log(nth + 1, LAUNCH_FAILED);
-        let reason = "cannot lease required secrets: V_TOKEN (the tool failed: exit code 1)";
+        let reason =
+            "cannot lease required secrets: V_TOKEN (the tool failed: exit code 1, saying \"no secret is there\")";
         assert!(line.contains(ERROR) && line.contains(&format!("{reason}; retrying in {delay} ")), "{line}");
     }
     let problem = in_status(&scene, "problem");
@@ -245,7 +265,9 @@ fn failed_refresh_goes_on_with_the_last_value_and_says_so() {
     send_signal(second, Signal::SIGKILL);
     let third = supervisor.wait_nth_ready(3);
     assert_variables(&scene, &[("V_TOKEN", Some("good"))]);
-    let warnings = supervisor.lines_with("cannot refresh secret V_TOKEN: the tool failed: exit code 1; using its last");
+    let warnings = supervisor.lines_with(
+        "cannot refresh secret V_TOKEN: the tool failed: exit code 1, saying \"no secret is there\"; using its last",
+    );
     assert!(matches!(&warnings[..], [line] if line.contains(WARN)), "{warnings:#?}");
     assert_eq!(in_status(&scene, "stale_secrets"), serde_json::json!(["V_TOKEN"]));
     assert_eq!(in_status(&scene, "absent_secrets"), serde_json::json!([]));

@@ -29,7 +29,14 @@ const READ_BYTES: usize = 4096;
 /// holds it, so more than a few mean that nothing new should be started either.
 const ZOMBIES_MAX: usize = 64;
 
-/// What to run, and how. Standard error goes to /dev/null, and so does the output unless it is captured.
+/// How much of a captured helper's standard error is kept, in bytes: its end, where it says why it failed.
+const ERRORS_BYTES_MAX: usize = 4096;
+
+/// How many reads one look at a pipe makes at most. A pipe that is fed faster than that is read on at the next look;
+/// more than all that a pipe holds, so that the last look misses nothing.
+const READS_MAX: usize = 64;
+
+/// What to run, and how. What it prints goes to /dev/null unless it is captured.
 pub(crate) struct Task<'a> {
     /// The program and its arguments.
     pub(crate) command: &'a Command,
@@ -41,7 +48,7 @@ pub(crate) struct Task<'a> {
     pub(crate) lifetime: Lifetime,
     /// What it may read on its standard input; `None`: /dev/null.
     pub(crate) stdin: Option<Vec<u8>>,
-    /// The most output that is kept; `None`: it is not captured.
+    /// The most output that is kept; `None`: it is not captured, nor is the standard error.
     pub(crate) output_bytes_max: Option<usize>,
 }
 
@@ -101,6 +108,8 @@ pub(crate) struct Done {
     pub(crate) output: Vec<u8>,
     /// It printed more than the bound, and was killed for it.
     pub(crate) overflowed: bool,
+    /// The end of what it wrote to its standard error.
+    pub(crate) errors: Vec<u8>,
 }
 
 /// A helper that runs, or was last seen running. Dropping it kills its group.
@@ -108,7 +117,8 @@ pub(crate) struct Helper {
     /// `None` once it is reaped, kept among the zombies or let go.
     pid: Option<Pid>,
     feed: Option<Feed>,
-    capture: Option<Capture>,
+    output: Option<Capture>,
+    errors: Option<Capture>,
 }
 
 impl Helper {
@@ -121,9 +131,10 @@ impl Helper {
         let args = task.command.args.iter().map(|arg| CString::new(arg.as_str())).collect::<Result<Vec<_>, _>>()?;
         let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let (feed, stdin) = task.stdin.map(|bytes| Feed::open(bytes, registry, token)).transpose()?.unzip();
+        let open = |bytes_max, beyond| Capture::open(bytes_max, beyond, registry, token);
         let bytes_max = task.output_bytes_max;
-        let (capture, stdout) =
-            bytes_max.map(|bytes_max| Capture::open(bytes_max, registry, token)).transpose()?.unzip();
+        let (output, stdout) = bytes_max.map(|bytes_max| open(bytes_max, Beyond::Kill)).transpose()?.unzip();
+        let (errors, stderr) = bytes_max.map(|_| open(ERRORS_BYTES_MAX, Beyond::Forget)).transpose()?.unzip();
         let command = platform::Command {
             program: &program,
             args: &args,
@@ -132,11 +143,11 @@ impl Helper {
             lifetime: task.lifetime,
             stdin: stdin.as_ref().map_or(null.as_fd(), AsFd::as_fd),
             stdout: stdout.as_ref().map_or(null.as_fd(), AsFd::as_fd),
-            stderr: null.as_fd(),
+            stderr: stderr.as_ref().map_or(null.as_fd(), AsFd::as_fd),
         };
         let pid = platform::spawn(&command)
             .map_err(|error| io::Error::new(error.cause.kind(), refusal::explain(&error, &command)))?;
-        let mut helper = Self { pid: Some(pid), feed, capture };
+        let mut helper = Self { pid: Some(pid), feed, output, errors };
         helper.write();
         Ok(helper)
     }
@@ -152,9 +163,10 @@ impl Helper {
         }
         self.read();
         let Reaped::Gone(status) = reaped else { return None };
-        let (output, overflowed) =
-            self.capture.take().map_or((Vec::new(), false), |capture| (capture.bytes, capture.overflowed));
-        Some(Done { status, output, overflowed })
+        let overflowed = self.output.as_ref().is_some_and(|output| output.overflowed);
+        let [output, errors] =
+            [&mut self.output, &mut self.errors].map(|capture| capture.take().map_or(Vec::new(), |it| it.bytes));
+        Some(Done { status, output, overflowed, errors })
     }
 
     /// Its pid, until it is reaped.
@@ -183,9 +195,10 @@ impl Helper {
     }
 
     fn read(&mut self) {
-        let Some(capture) = &mut self.capture else { return };
-        capture.read();
-        if capture.overflowed {
+        for capture in [&mut self.output, &mut self.errors].into_iter().flatten() {
+            capture.read();
+        }
+        if self.output.as_ref().is_some_and(|output| output.overflowed) {
             self.kill();
         }
     }
@@ -235,32 +248,48 @@ struct Capture {
     pipe: Option<File>,
     bytes: Vec<u8>,
     bytes_max: usize,
+    beyond: Beyond,
     overflowed: bool,
+}
+
+/// What becomes of a helper that prints more than is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    /// All of it is dropped, and the helper is to be killed.
+    Kill,
+    /// The oldest is dropped.
+    Forget,
 }
 
 impl Capture {
     /// A capture, and the helper's end of it.
-    fn open(bytes_max: usize, registry: &Registry, token: Token) -> io::Result<(Self, OwnedFd)> {
+    fn open(bytes_max: usize, beyond: Beyond, registry: &Registry, token: Token) -> io::Result<(Self, OwnedFd)> {
         let Pipe { ours, theirs } = platform::pipe_from_helper()?;
         registry.register(&mut SourceFd(&ours.as_raw_fd()), token, Interest::READABLE)?;
-        Ok((Self { pipe: Some(ours.into()), bytes: Vec::new(), bytes_max, overflowed: false }, theirs))
+        Ok((Self { pipe: Some(ours.into()), bytes: Vec::new(), bytes_max, beyond, overflowed: false }, theirs))
     }
 
     /// Reads until the pipe is empty, at its end, or has said too much; so never for ever.
     fn read(&mut self) {
-        while let Some(pipe) = &mut self.pipe {
+        for _ in 0..READS_MAX {
+            let Some(pipe) = &mut self.pipe else { return };
             let mut chunk = [0; READ_BYTES];
             match pipe.read(&mut chunk) {
-                Ok(count) if count > self.bytes_max - self.bytes.len() => {
-                    self.bytes = Vec::new();
-                    self.overflowed = true;
-                    self.pipe = None;
-                }
-                Ok(count @ 1..) => self.bytes.extend_from_slice(&chunk[..count]),
+                Ok(count @ 1..) => self.take(&chunk[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Ok(0) | Err(_) => self.pipe = None,
             }
+        }
+    }
+
+    fn take(&mut self, chunk: &[u8]) {
+        self.bytes.extend_from_slice(chunk);
+        let excess = self.bytes.len().saturating_sub(self.bytes_max);
+        if excess > 0 && self.beyond == Beyond::Kill {
+            (self.bytes, self.overflowed, self.pipe) = (Vec::new(), true, None);
+        } else {
+            self.bytes.drain(..excess);
         }
     }
 }

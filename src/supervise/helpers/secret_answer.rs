@@ -1,62 +1,93 @@
 //! What a secrets tool has answered: from its end and its output to a value, or to the reason why there is none.
 //!
-//! The output less one trailing LF or CRLF is the value, byte for byte. agent-secrets up to 0.4 wraps it into a JSON
-//! object instead (`success`, then `data` with `value`, or `error`), and exits 0 when it fails. Any JSON object whose
-//! `success` is a boolean is taken for that; other JSON is a value like any other. A secret that itself is such an
-//! object can't be told apart: store it in another form.
-//! Refuses to cut: what is too long for a value is none. No reason holds anything of a value.
+//! The output less one trailing LF or CRLF is the value, byte for byte. agent-secrets wraps it into a JSON object where
+//! it is asked to, and up to 0.4 always: `success` or `ok`, beside `data` with a `value`, or beside an `error`, with
+//! which it may exit 0. Only an object with both is taken for that; all other JSON is a value like any other.
+//! Refuses to cut: what is too long for a value is none. A reason tells what the tool says of its failure, and nothing
+//! else of what it has printed.
 
 use platform::ExitStatus;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::process::Done;
-use crate::error::escape;
 use crate::supervise::launch::environment::Secret;
+use crate::supervise::logs::last_words;
+use crate::supervise::report::redact::{Foreign, Redactor};
 
 /// The longest value.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most output that is kept of a tool: the longest value and its line end. An envelope must fit as well.
-pub(crate) const OUTPUT_BYTES_MAX: usize = VALUE_BYTES_MAX + 2;
+/// The most output that is kept of a tool: the longest value in an envelope, where six characters may stand for a byte
+/// of it (`\u003c`), and the rest is short.
+pub(crate) const OUTPUT_BYTES_MAX: usize = VALUE_BYTES_MAX * 6 + 4096;
 
-/// How much is repeated of a tool's own message.
+/// How much is repeated of a tool's own message, and of its advice.
 const SHOWN_BYTES_MAX: usize = 200;
+
+/// Why there is no value, with what the tool says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    reason: String,
+    said: Option<Foreign>,
+    fix: Option<Foreign>,
+}
+
+impl Refusal {
+    /// For this reason, of which the tool says nothing.
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), said: None, fix: None }
+    }
+
+    /// The end of "cannot lease secret X: …".
+    pub(crate) fn shown(&self, redactor: &Redactor) -> String {
+        let mut shown = self.reason.clone();
+        for (before, text) in [(" ", &self.said), (", fix: ", &self.fix)] {
+            if let Some(text) = text {
+                shown.extend([before, "\"", &redactor.show(text, SHOWN_BYTES_MAX), "\""]);
+            }
+        }
+        shown
+    }
+}
 
 /// The value that a tool has answered.
 ///
 /// # Errors
-/// The reason why there is none, as the end of "cannot lease secret X: …".
-pub(crate) fn value(done: Done) -> Result<Secret, String> {
+/// The reason why there is none.
+pub(crate) fn value(done: Done) -> Result<Secret, Refusal> {
     if done.overflowed {
         return Err(too_long());
     }
-    let envelope = Envelope::of(&done.output);
-    if let Some(Envelope { success: false, error, .. }) = &envelope {
-        return Err(failure_in_envelope(error));
-    }
+    let value = match Answer::of(&done.output) {
+        Answer::Value(value) => value.into_bytes(),
+        Answer::Bare => without_line_end(done.output),
+        Answer::Failure { said, fix } => {
+            let reason = if said.is_some() { "the tool says" } else { "the tool says that it failed, not why" };
+            return Err(Refusal { said, fix, ..Refusal::new(reason) });
+        }
+    };
     if done.status != ExitStatus::Code(0) {
-        return Err(format!("the tool failed: {}", done.status));
+        let said = last_words::choose(&done.errors).map(Foreign::new);
+        let saying = if said.is_some() { ", saying" } else { "" };
+        return Err(Refusal { said, ..Refusal::new(format!("the tool failed: {}{saying}", done.status)) });
     }
-    checked(match envelope {
-        Some(envelope) => envelope.into_value().ok_or("the tool's answer has no data.value that is a string")?,
-        None => without_line_end(done.output),
-    })
+    checked(value)
 }
 
-fn checked(value: Vec<u8>) -> Result<Secret, String> {
+fn checked(value: Vec<u8>) -> Result<Secret, Refusal> {
     if value.is_empty() {
-        Err("the tool printed an empty value".into())
+        Err(Refusal::new("the tool printed an empty value"))
     } else if value.len() > VALUE_BYTES_MAX {
         Err(too_long())
     } else if value.contains(&0) {
-        Err("the value holds a NUL, which no variable can".into())
+        Err(Refusal::new("the value holds a NUL, which no variable can"))
     } else {
         Ok(Secret::new(value))
     }
 }
 
-fn too_long() -> String {
-    format!("the tool printed more than {} KiB", VALUE_BYTES_MAX / 1024)
+fn too_long() -> Refusal {
+    Refusal::new(format!("the value is longer than {} KiB", VALUE_BYTES_MAX / 1024))
 }
 
 /// One LF or CRLF is the end of the line, not of the value. More are the value's own.
@@ -70,36 +101,46 @@ fn without_line_end(mut output: Vec<u8>) -> Vec<u8> {
     output
 }
 
-/// agent-secrets' answer; `message`, `exit_code`, `actions` and `update` may be there too.
-#[derive(Deserialize)]
-struct Envelope {
-    success: bool,
-    #[serde(default)]
-    data: serde_json::Value,
-    #[serde(default)]
-    error: serde_json::Value,
+/// What a tool's output is.
+enum Answer {
+    /// A value in an envelope.
+    Value(String),
+    /// An envelope that tells of a failure, with the message and the advice in it.
+    Failure { said: Option<Foreign>, fix: Option<Foreign> },
+    /// A value as it is, if the tool has succeeded.
+    Bare,
 }
 
-impl Envelope {
-    fn of(output: &[u8]) -> Option<Self> {
-        // Also an array would deserialize, field by field.
-        if !output.trim_ascii_start().starts_with(b"{") {
-            return None;
+impl Answer {
+    fn of(output: &[u8]) -> Self {
+        // The first character saves parsing what is no object.
+        let is_object = output.trim_ascii_start().starts_with(b"{");
+        let parsed = if is_object { serde_json::from_slice(output).ok() } else { None };
+        let Some(Value::Object(mut envelope)) = parsed else { return Self::Bare };
+        match envelope.get("success").or_else(|| envelope.get("ok")) {
+            Some(Value::Bool(true)) => match envelope.get_mut("data").map(Value::take) {
+                Some(Value::Object(mut data)) => text(&mut data, "value").map_or(Self::Bare, Self::Value),
+                _ => Self::Bare,
+            },
+            Some(Value::Bool(false)) if envelope.get("error").is_some_and(|error| !error.is_null()) => {
+                let fix = text(&mut envelope, "fix");
+                let said = match envelope.get_mut("error") {
+                    Some(Value::Object(error)) => text(error, "message"),
+                    _ => text(&mut envelope, "error"),
+                };
+                let foreign = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).map(Foreign::new);
+                Self::Failure { said: foreign(said), fix: foreign(fix) }
+            }
+            _ => Self::Bare,
         }
-        serde_json::from_slice(output).ok()
-    }
-
-    fn into_value(self) -> Option<Vec<u8>> {
-        let serde_json::Value::Object(mut data) = self.data else { return None };
-        let serde_json::Value::String(value) = data.remove("value")? else { return None };
-        Some(value.into_bytes())
     }
 }
 
-fn failure_in_envelope(error: &serde_json::Value) -> String {
-    match error.as_str().map(str::trim).filter(|text| !text.is_empty()) {
-        Some(text) => format!("the tool says \"{}\"", escape(text, SHOWN_BYTES_MAX)),
-        None => "the tool says that it failed, not why".into(),
+/// The member of an object, if it is a text.
+fn text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match object.get_mut(name)?.take() {
+        Value::String(text) => Some(text),
+        _ => None,
     }
 }
 
@@ -112,7 +153,12 @@ mod tests {
     }
 
     fn ended(status: ExitStatus, output: &[u8]) -> Result<Vec<u8>, String> {
-        value(Done { status, output: output.to_vec(), overflowed: false }).map(|secret| secret.expose().to_vec())
+        said(status, output, b"")
+    }
+
+    fn said(status: ExitStatus, output: &[u8], errors: &[u8]) -> Result<Vec<u8>, String> {
+        let done = Done { status, output: output.to_vec(), overflowed: false, errors: errors.to_vec() };
+        value(done).map(|secret| secret.expose().to_vec()).map_err(|refusal| refusal.shown(&Redactor::default()))
     }
 
     #[test]
@@ -154,8 +200,16 @@ mod tests {
         assert_eq!(printed(&longest).as_ref(), Ok(&longest));
         assert_eq!(printed(&[&longest[..], b"\r\n"].concat()), Ok(longest.clone()));
         assert!(printed(&[&longest[..], b"x"].concat()).unwrap_err().contains("64 KiB"));
-        let overflow = Done { status: ExitStatus::Code(0), output: Vec::new(), overflowed: true };
-        assert!(value(overflow).unwrap_err().contains("64 KiB"));
+        let overflow = Done { status: ExitStatus::Code(0), output: vec![], overflowed: true, errors: vec![] };
+        assert_eq!(value(overflow).unwrap_err(), too_long());
+    }
+
+    #[test]
+    fn the_bound_is_the_values_and_not_its_envelopes() {
+        let envelope = |bytes| format!("{{\"success\":true,\"data\":{{\"value\":\"{}\"}}}}", "\\u003c".repeat(bytes));
+        assert_eq!(printed(envelope(VALUE_BYTES_MAX).as_bytes()), Ok(vec![b'<'; VALUE_BYTES_MAX]));
+        assert!(envelope(VALUE_BYTES_MAX).len() < OUTPUT_BYTES_MAX);
+        assert_eq!(printed(envelope(VALUE_BYTES_MAX + 1).as_bytes()), Err("the value is longer than 64 KiB".into()));
     }
 
     #[test]
@@ -195,9 +249,7 @@ mod tests {
             let reason = ended(ExitStatus::Code(code), output.as_bytes()).unwrap_err();
             assert_eq!(reason, "the tool says \"no such\\n\\x1b[31msecret\"");
         }
-        for output in
-            [r#"{"success":false}"#, r#"{"success":false,"error":{"a":1}}"#, r#"{"success":false,"error":" "}"#]
-        {
+        for output in [r#"{"success":false,"error":{"a":1}}"#, r#"{"ok":false,"error":" "}"#] {
             assert!(printed(output.as_bytes()).unwrap_err().contains("not why"), "{output}");
         }
         let long = format!("{{\"success\":false,\"error\":\"{}\"}}", "x".repeat(5000));
@@ -205,17 +257,31 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_without_a_value_is_a_failure() {
-        for output in [
-            r#"{"success":true}"#,
-            r#"{"success":true,"data":null}"#,
-            r#"{"success":true,"data":"canary"}"#,
-            r#"{"success":true,"data":{"value":1}}"#,
-            r#"{"success":true,"data":{"other":"canary"}}"#,
-        ] {
-            let reason = printed(output.as_bytes()).unwrap_err();
-            assert!(reason.contains("data.value") && !reason.contains("canary"), "{output}: {reason}");
+    fn message_and_fix_of_a_failure_are_shown_and_nothing_else_of_it() {
+        let output = br#"{"ok":false,"error":{"message":"x","code":"y"},"fix":"z","data":{"value":"canary"}}"#;
+        for code in [0, 1] {
+            let reason = said(ExitStatus::Code(code), output, b"chatter\n");
+            assert_eq!(reason, Err("the tool says \"x\", fix: \"z\"".into()));
         }
+    }
+
+    #[test]
+    fn what_a_tool_says_on_its_standard_error_is_told_where_it_fails() {
+        let errors = b"Traceback (most recent call last):\n  File \"t\", line 1\nKeyError: 'token'\n";
+        let reason = "the tool failed: exit code 3, saying \"KeyError: 'token'\"".to_owned();
+        assert_eq!(said(ExitStatus::Code(3), b"canary", errors), Err(reason));
+        assert_eq!(said(ExitStatus::Code(0), b"value", errors), Ok(b"value".to_vec()));
+        assert!(said(ExitStatus::Code(3), b"", &[b'x'; 5000]).unwrap_err().len() < 300);
+    }
+
+    #[test]
+    fn what_a_tool_says_is_told_without_a_value() {
+        let mut redactor = Redactor::default();
+        redactor.learn("OTHER", &Secret::new(b"hunter22".to_vec()));
+        let output = br#"{"success":false,"error":"hunter22 has expired","fix":"ask for \u0068unter22"}"#.to_vec();
+        let done = Done { status: ExitStatus::Code(0), output, overflowed: false, errors: vec![] };
+        let shown = value(done).unwrap_err().shown(&redactor);
+        assert_eq!(shown, "the tool says \"[secret OTHER] has expired\", fix: \"ask for [secret OTHER]\"");
     }
 
     #[test]
@@ -224,6 +290,12 @@ mod tests {
             r#"{"type":"service_account","key":"x"}"#,
             r#"{"success":"true","data":{"value":"x"}}"#,
             r#"{"data":{"value":"x"}}"#,
+            r#"{"success":true}"#,
+            r#"{"success":true,"data":{"value":1}}"#,
+            r#"{"success":true,"data":{"other":"x"}}"#,
+            r#"{"success":false}"#,
+            r#"{"ok":false,"error":null}"#,
+            r#"{"error":"x"}"#,
             r#"[true,{"value":"x"},null]"#,
             r#"{"success":true,"data":{"value":"x"}"#,
             r#""x""#,

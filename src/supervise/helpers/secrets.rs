@@ -14,7 +14,7 @@ use mio::Registry;
 use platform::{Lifetime, Pid};
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, helper_env};
-use super::secret_answer as answer;
+use super::secret_answer::{self as answer, Refusal};
 use crate::config::{Config, SecretEntry};
 use crate::error::{SHOWN_BYTES_MAX, escape};
 use crate::policy::Generation;
@@ -114,7 +114,7 @@ struct Lease {
 
 enum Stage {
     Running(Helper),
-    Over(Result<Secret, String>),
+    Over(Result<Secret, Refusal>),
 }
 
 impl Attempt {
@@ -229,7 +229,7 @@ impl Secrets {
         for lease in &mut attempt.leases {
             if let Stage::Running(helper) = &mut lease.stage {
                 self.zombies.kill_and_keep(helper);
-                lease.stage = Stage::Over(Err(reason.clone()));
+                lease.stage = Stage::Over(Err(Refusal::new(&reason[..])));
             }
         }
     }
@@ -263,7 +263,7 @@ impl Secrets {
         let env = helper_env();
         let lease = |entry: usize| {
             let started = self.start_tool(&self.entries[entry].wanted.name, &env, registry);
-            Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(reason)), Stage::Running) }
+            Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(Refusal::new(reason))), Stage::Running) }
         };
         let leases = due.into_iter().map(lease).collect();
         Some(Attempt { leases, generation, is_told: false, look_at: now + LOOK_PAUSE })
@@ -300,6 +300,7 @@ impl Secrets {
         for Lease { entry, stage } in attempt.leases {
             // An attempt is taken over when it is over, so there is no other stage; dropping one would end its tool.
             if let Stage::Over(result) = stage {
+                let result = result.map_err(|refusal| refusal.shown(&self.redactor));
                 news.extend(self.entries[entry].take_over(result, now));
             }
         }
@@ -461,7 +462,8 @@ mod tests {
 
     /// A tool that prints the file named like the secret, and fails without one; it notes each run.
     fn from_files(test: &str) -> String {
-        format!("cd '{}'; echo run >>runs; cat $1", Bench::dir_of(test).display())
+        let dir = Bench::dir_of(test);
+        format!("cd '{}'; echo run >>runs; cat $1 2>/dev/null || {{ echo none is there >&2; exit 1; }}", dir.display())
     }
 
     #[test]
@@ -538,7 +540,8 @@ mod tests {
             assert_eq!(fixture.launch(), ready(&[("A", "1")]));
             assert_eq!(fixture.secrets.stale().collect::<Vec<_>>(), ["A"]);
         }
-        let warning = "cannot refresh secret A: the tool failed: exit code 1; using its last value";
+        let warning =
+            "cannot refresh secret A: the tool failed: exit code 1, saying \"none is there\"; using its last value";
         assert_eq!(fixture.said(), [warning]);
         fixture.set("a", "2");
         fixture.now += MINUTE * 5;
@@ -570,7 +573,7 @@ mod tests {
         for part in [
             "A: the tool printed an empty",
             "B: the value holds a NUL",
-            "C: the tool printed more",
+            "C: the value is longer than 64 KiB",
             "D: the tool failed",
         ] {
             assert!(said.contains(part), "{part}: {said}");
@@ -583,15 +586,35 @@ mod tests {
         let script = from_files("s-required");
         let mut fixture = Fixture::new("s-required", &script, &[("A", "a"), ("B", "b"), ("C", "c")], rest);
         fixture.set("c", "3");
-        let failed = "cannot lease required secrets: A, B (the tool failed: exit code 1)".to_owned();
+        let failed =
+            "cannot lease required secrets: A, B (the tool failed: exit code 1, saying \"none is there\")".to_owned();
         assert_eq!(fixture.launch(), Provision::Failed(failed));
         fixture.set("a", "1");
-        let failed = "cannot lease required secrets: B (the tool failed: exit code 1)".to_owned();
+        let failed =
+            "cannot lease required secrets: B (the tool failed: exit code 1, saying \"none is there\")".to_owned();
         assert_eq!(fixture.launch(), Provision::Failed(failed));
         fixture.set("b", "2");
         assert_eq!(fixture.launch(), ready(&[("A", "1"), ("B", "2"), ("C", "3")]));
         assert_eq!(fixture.runs(), 6);
         assert_eq!(fixture.said(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_tool_says_is_told_without_any_value_also_one_that_was_leased_beside_it_or_before() {
+        let script = from_files("s-redact") + "; case $1 in b) sed 's/^/bad: /' a old >&2; exit 1 ;; esac";
+        let secrets = [("A", "a"), ("B", "b")];
+        let mut fixture = Fixture::new("s-redact", &script, &secrets, "secrets_max_age_secs = 0");
+        let said =
+            "cannot lease secret B: the tool failed: exit code 1, saying \"bad: [secret A]\"; starting without it";
+        for value in ["first value", "second value"] {
+            fixture.set("a", value);
+            fixture.set("b", "x");
+            if !fixture.bench.dir.join("old").exists() {
+                fixture.set("old", value);
+            }
+            assert_eq!(fixture.launch(), ready(&[("A", value)]));
+        }
+        assert_eq!(fixture.said(), [said]);
     }
 
     #[test]
