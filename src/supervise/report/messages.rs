@@ -19,6 +19,9 @@ use crate::time::{millis_and_tenth, secs};
 /// The failed start at which a worker counts as failing, and `restart-failing` is fired.
 const FAILING_AT: u32 = 5;
 
+/// One kind for accepted and refused, whose words differ: each change between them is news, however often it comes.
+const SYNC: &str = "sync";
+
 /// Everything that is known of the supervisor and its worker, as far as lines and the status file need it.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -302,7 +305,7 @@ impl Known {
             return Message::new(Level::Debug, "synced-again", "synced again".to_owned());
         }
         let text = format!("synced answer=\"{}\"", self.sync);
-        let message = Message::transition(Level::Info, "synced", text).keyed(self.sync.clone());
+        let message = Message::transition(Level::Info, SYNC, text).keyed(self.sync.clone());
         message.hook_if(std::mem::take(&mut self.is_sync_failing), HookEvent::Recovered)
     }
 
@@ -311,7 +314,7 @@ impl Known {
         self.status.sync = Some(Sync { at_ms: wall_ms, accepted: false, result: self.sync.clone(), failures });
         self.is_sync_failing = true;
         let text = format!("cannot sync: {}; retrying in {}", self.sync, secs(delay));
-        let message = Message::transition(Level::Warn, "sync-failed", text).keyed(self.sync.clone()).once();
+        let message = Message::transition(Level::Warn, SYNC, text).keyed(self.sync.clone()).once();
         message.hook(HookEvent::SyncFailed)
     }
 
@@ -474,6 +477,24 @@ mod tests {
         assert_eq!(known.status.sync.as_ref().map(|sync| (sync.accepted, sync.failures)), Some((false, 1)));
         assert_eq!(notice(&mut known, Notice::Synced).unwrap().hooks, [HookEvent::Recovered]);
         assert_eq!(level(&mut known, Notice::Synced), Level::Debug);
+    }
+
+    #[test]
+    fn a_registration_that_is_refused_accepted_and_refused_again_is_told_each_time() {
+        let (mut known, mut throttle, now) = (Known::new(Status::default()), Throttle::default(), Instant::now());
+        let mut said = |answer: &str, told| {
+            known.sync = answer.to_owned();
+            let message = notice(&mut known, told).unwrap();
+            let permit = throttle.permit(now, (message.kind, &message.subject), &message.key, message.free);
+            (permit != Permit::Hold && message.level <= Level::Info).then_some(message.text)
+        };
+        let failed = Notice::SyncFailed { delay: Duration::from_secs(1) };
+        for _ in 0..20 {
+            assert_eq!(said("status 500", failed).unwrap(), "cannot sync: status 500; retrying in 1 s");
+            assert_eq!(said("status 500", failed), None, "no change");
+            assert_eq!(said("status 200", Notice::Synced).unwrap(), "synced answer=\"status 200\"");
+            assert_eq!(said("status 200", Notice::Synced), None, "no change");
+        }
     }
 
     #[test]
