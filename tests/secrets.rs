@@ -252,6 +252,40 @@ fn value_that_is_too_old_is_leased_anew() {
 }
 
 #[test]
+fn tool_that_hangs_keeps_no_worker_waiting_whose_last_value_is_at_hand() {
+    let scene = scene_with("[ -e hang ] && exec sleep 3600; cat \"vault/$1\"", &[("V_TOKEN", "token")]);
+    // A wait for the tool would last longer than this test may.
+    let scene = scene.set("secrets_max_age_secs", 0.001).set("secrets_timeout_secs", NEVER);
+    let scene = scene.set("required_secrets", "[\"V_TOKEN\"]");
+    store(&scene, "token", "first\n");
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    store(&scene, "token", "second\n");
+    fs::write(scene.file("hang"), "").expect("a file");
+    for nth in 1..=3 {
+        send_signal(supervisor.wait_nth_ready(nth), Signal::SIGKILL);
+    }
+    supervisor.wait_nth_ready(4);
+    assert!(environment(&scene).contains_key("V_TOKEN"));
+    assert!(children_of(supervisor.pid()).len() <= 2, "a worker and one tool");
+}
+
+#[test]
+fn value_that_is_too_old_is_refreshed_beside_the_start_and_used_for_the_next() {
+    let scene = scene_with(FROM_VAULT, &[("V_TOKEN", "token")]).set("secrets_max_age_secs", 0.001);
+    store(&scene, "token", "first\n");
+    let supervisor = scene.start();
+    let first = supervisor.wait_ready();
+    store(&scene, "token", "second\n");
+    send_signal(first, Signal::SIGKILL);
+    let second = supervisor.wait_nth_ready(2);
+    supervisor.wait_for_log("secret V_TOKEN has changed; the worker gets the new value at its next start");
+    send_signal(second, Signal::SIGKILL);
+    supervisor.wait_nth_ready(3);
+    assert_variables(&scene, &[("V_TOKEN", Some("second"))]);
+}
+
+#[test]
 fn failed_refresh_goes_on_with_the_last_value_and_says_so() {
     let scene = scene_with(FROM_VAULT, &[("V_TOKEN", "token")]);
     let scene = scene.set("secrets_max_age_secs", 0).set("required_secrets", "[\"V_TOKEN\"]");

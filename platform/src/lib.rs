@@ -50,6 +50,7 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
 compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 
+mod clock;
 mod exit;
 mod files;
 mod limits;
@@ -61,6 +62,7 @@ mod signals;
 mod spawn;
 mod tree;
 
+pub use crate::clock::since_boot;
 pub use crate::exit::{ExitStatus, ExitWatch};
 pub use crate::files::{
     PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, is_same_file, open_log,

@@ -226,7 +226,13 @@ impl Supervisor {
 
     fn look_at_helpers(&mut self, now: Now) {
         self.hooks.proceed(now.instant, &mut self.reporter.news);
-        if let Some(generation) = self.secrets.proceed(now.instant) {
+        let news = &mut self.reporter.news;
+        let told = news.len();
+        let ended = self.secrets.proceed(now.instant, news);
+        if news.len() > told {
+            self.reporter.saw_secrets(self.secrets.stale(), self.secrets.left_out());
+        }
+        if let Some(generation) = ended {
             self.dispatch(now, Event::LeaseEnded(generation));
         }
     }

@@ -28,7 +28,9 @@ impl Supervisor {
             Action::FindOwner(generation) => return Some(self.find_owner(generation)),
             Action::Probe(generation) => return self.begin_probe(generation, now),
             Action::Sync(generation) => return self.begin_sync(generation, now),
-            Action::CancelLease { timed_out } => self.secrets.cancel(now.instant, timed_out),
+            Action::CancelLease { timed_out } => {
+                self.secrets.cancel(now.instant, timed_out, &mut self.reporter.news);
+            }
             Action::AskHolders => self.press_holders(PortWatch::ask),
             Action::KillHolders => self.press_holders(PortWatch::kill),
             Action::CancelProbe { timed_out } => self.cancel_probe(timed_out),
@@ -93,6 +95,7 @@ impl Supervisor {
             let text = format!("cannot watch the worker's exit: {error}; relying on SIGCHLD and health checks");
             self.reporter.warn("exit-watch", text);
         }
+        self.secrets.refresh(self.poll.registry(), now.instant, &mut self.reporter.news);
         self.reporter.saw_secrets(self.secrets.stale(), self.secrets.left_out());
         Event::Spawned(generation)
     }

@@ -1,14 +1,15 @@
 //! The worker's secrets: leased through a tool, kept for a while, handed to each launch.
 //!
-//! Each launch asks [`Secrets::provide`]. What is missing or too old is leased then, all of it side by side, and the
-//! launch put off; when the leases are over, or cancelled because they took too long, the next launch takes over what
-//! came of them. A value that can't be refreshed goes on being used, an optional secret that can't be had is left out,
-//! a required one fails the launch. A tool that fails without need is left alone for a while, so that no crash restart
-//! waits for it. Values are in memory and in the worker's environment only: no log line, error or Debug shows one.
+//! Each launch asks [`Secrets::provide`]. Only a value that is not at hand is waited for: then the launch is put off
+//! until the leases are over, or cancelled because they took too long, and the next one starts with what came of them.
+//! A value that is too old is used all the same, and refreshed beside the start ([`Secrets::refresh`]) for the next
+//! launch. A value that can't be refreshed goes on being used, an optional secret that can't be had is left out, a
+//! required one fails the launch. A tool that fails without need is left alone for a while. Values are in memory and in
+//! the worker's environment only: no log line, error or Debug shows one.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::Registry;
 use platform::{Lifetime, Pid};
@@ -56,10 +57,24 @@ pub(crate) struct Secrets {
     dir: PathBuf,
     timeout: Duration,
     max_age: Duration,
-    attempt: Option<Attempt>,
+    /// At most one for each secret.
+    leases: Vec<Lease>,
+    launch: Launch,
+    look_at: Instant,
     zombies: Zombies,
     /// Knows all values, also those of earlier workers and configs.
     redactor: Redactor,
+}
+
+/// How the launch that is under way stands to the leases.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Launch {
+    /// It needs none, or there is none.
+    Free,
+    /// It waits for them.
+    Waits(Generation),
+    /// It has waited, and goes on with what came of them.
+    MayGoOn,
 }
 
 struct Entry {
@@ -72,15 +87,15 @@ struct Entry {
 struct Known {
     secret: Secret,
     leased_at: Instant,
-    /// The monotonic clock of a Mac stands still while it sleeps, and a lease does not.
-    leased_at_wall: SystemTime,
+    /// The clock of instants stands still while the machine sleeps, and a lease does not.
+    leased_at_boot: Duration,
 }
 
 impl Known {
     /// By whichever clock says more: being too eager is harmless.
     fn age(&self, now: Instant) -> Duration {
-        let by_wall = self.leased_at_wall.elapsed().unwrap_or_default();
-        now.saturating_duration_since(self.leased_at).max(by_wall)
+        let with_sleep = platform::since_boot().saturating_sub(self.leased_at_boot);
+        now.saturating_duration_since(self.leased_at).max(with_sleep)
     }
 }
 
@@ -96,31 +111,22 @@ impl LeaseFailure {
     }
 }
 
-/// Leases that were started together.
-struct Attempt {
-    /// The launch that they are for.
-    generation: Generation,
-    leases: Vec<Lease>,
-    /// Whether the loop knows that they are over, or gave the order that ended them.
-    is_told: bool,
-    look_at: Instant,
-}
-
+/// One run of the tool.
 struct Lease {
     /// Index of the secret.
     entry: usize,
-    stage: Stage,
+    purpose: Purpose,
+    helper: Helper,
+    give_up_at: Instant,
 }
 
-enum Stage {
-    Running(Helper),
-    Over(Result<Secret, Refusal>),
-}
-
-impl Attempt {
-    fn is_over(&self) -> bool {
-        self.leases.iter().all(|lease| matches!(lease.stage, Stage::Over(_)))
-    }
+/// What a lease is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A launch waits for it, and says when to give up.
+    Launch,
+    /// Nobody waits: there is a value to go on with.
+    Refresh,
 }
 
 impl Secrets {
@@ -132,7 +138,9 @@ impl Secrets {
             dir: base_dir(config),
             timeout: config.secrets_timeout,
             max_age: config.secrets_max_age,
-            attempt: None,
+            leases: Vec::new(),
+            launch: Launch::Free,
+            look_at: Instant::now(),
             zombies: Zombies::default(),
             redactor: Redactor::default(),
         }
@@ -164,8 +172,8 @@ impl Secrets {
         }
     }
 
-    /// What there is for a launch. Starts the tools that are needed, unless leases have just ended for this launch:
-    /// those are taken over, for better or worse.
+    /// What there is for a launch. Starts the tools that it has to wait for, unless it has waited already: then it goes
+    /// on with what came of that, for better or worse.
     pub(crate) fn provide(
         &mut self,
         registry: &Registry,
@@ -173,73 +181,84 @@ impl Secrets {
         now: Instant,
         news: &mut Vec<Happening>,
     ) -> Provision {
-        match self.attempt.take().or_else(|| self.start(registry, generation, now)) {
-            Some(attempt) if !attempt.is_over() => {
-                self.attempt = Some(attempt);
-                return Provision::Pending;
-            }
-            Some(attempt) => self.take_over(attempt, now, news),
-            None => {}
+        if self.launch != Launch::MayGoOn {
+            self.start(Purpose::Launch, registry, now, news);
         }
-        self.provision()
+        let waits = self.is_waited_for();
+        self.launch = if waits { Launch::Waits(generation) } else { Launch::Free };
+        if waits { Provision::Pending } else { self.provision() }
     }
 
-    /// Looks at the tools that run. Some exactly once per attempt, when its leases are over by themselves: the launch
-    /// that they were for.
-    pub(crate) fn proceed(&mut self, now: Instant) -> Option<Generation> {
+    /// Starts the tools for values that are too old, now that the worker that uses them is under way.
+    pub(crate) fn refresh(&mut self, registry: &Registry, now: Instant, news: &mut Vec<Happening>) {
+        self.start(Purpose::Refresh, registry, now, news);
+    }
+
+    /// Looks at the tools that run. Some exactly once per launch that waits, when its leases are over by themselves.
+    pub(crate) fn proceed(&mut self, now: Instant, news: &mut Vec<Happening>) -> Option<Generation> {
         self.zombies.sweep();
-        let attempt = self.attempt.as_mut()?;
-        attempt.look_at = now + LOOK_PAUSE;
-        for lease in &mut attempt.leases {
-            if let Stage::Running(helper) = &mut lease.stage
-                && let Some(done) = helper.proceed()
-            {
-                let answer = answer::value(done);
-                if let Ok(value) = &answer {
-                    self.redactor.learn(self.entries[lease.entry].variable(), value);
+        self.look_at = now + LOOK_PAUSE;
+        let timed_out = |lease: &Lease| lease.purpose == Purpose::Refresh && now >= lease.give_up_at;
+        for mut lease in std::mem::take(&mut self.leases) {
+            let result = match lease.helper.proceed() {
+                Some(done) => self.learn(lease.entry, answer::value(done)),
+                None if timed_out(&lease) => {
+                    self.zombies.kill_and_keep(&mut lease.helper);
+                    Err(format!("timed out after {}", secs(self.timeout)))
                 }
-                lease.stage = Stage::Over(answer);
-            }
+                None => {
+                    self.leases.push(lease);
+                    continue;
+                }
+            };
+            self.entries[lease.entry].take_over(result, lease.purpose, now, news);
         }
-        let is_news = attempt.is_over() && !std::mem::replace(&mut attempt.is_told, true);
-        is_news.then_some(attempt.generation)
+        let Launch::Waits(generation) = self.launch else { return None };
+        if self.is_waited_for() {
+            return None;
+        }
+        self.launch = Launch::MayGoOn;
+        Some(generation)
+    }
+
+    /// What a tool has answered: from now on its value is not shown, nor by what it says of itself.
+    fn learn(&mut self, entry: usize, answer: Result<Secret, Refusal>) -> Result<Secret, String> {
+        if let Ok(value) = &answer {
+            self.redactor.learn(self.entries[entry].variable(), value);
+        }
+        answer.map_err(|refusal| refusal.shown(&self.redactor))
     }
 
     /// The processes that are still to be reaped here.
     pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
-        let pid = |lease: &Lease| match &lease.stage {
-            Stage::Running(helper) => helper.pid(),
-            Stage::Over(_) => None,
-        };
-        let leases = self.attempt.iter().flat_map(|attempt| &attempt.leases);
-        leases.filter_map(pid).chain(self.zombies.pids())
+        self.leases.iter().filter_map(|lease| lease.helper.pid()).chain(self.zombies.pids())
     }
 
     /// When to call [`Secrets::proceed`] without being woken: only while tools run.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.attempt.as_ref().filter(|attempt| !attempt.is_over()).map(|attempt| attempt.look_at)
+        (!self.leases.is_empty()).then_some(self.look_at)
     }
 
-    /// Ends the leases under way. The next launch takes over what came of them.
-    pub(crate) fn cancel(&mut self, now: Instant, timed_out: bool) {
-        self.proceed(now);
-        let Some(attempt) = &mut self.attempt else { return };
-        attempt.is_told = true;
-        let reason = if timed_out { format!("timed out after {}", secs(self.timeout)) } else { "cancelled".into() };
-        for lease in &mut attempt.leases {
-            if let Stage::Running(helper) = &mut lease.stage {
-                self.zombies.kill_and_keep(helper);
-                lease.stage = Stage::Over(Err(Refusal::new(&reason[..])));
-            }
+    /// Ends the leases that a launch waits for: it goes on with what came of them, if they took too long.
+    pub(crate) fn cancel(&mut self, now: Instant, timed_out: bool, news: &mut Vec<Happening>) {
+        if !timed_out {
+            return self.abort();
         }
+        self.proceed(now, news);
+        let is_waited_for = |lease: &mut Lease| lease.purpose == Purpose::Launch;
+        for mut lease in self.leases.extract_if(.., is_waited_for) {
+            self.zombies.kill_and_keep(&mut lease.helper);
+            let reason = format!("timed out after {}", secs(self.timeout));
+            self.entries[lease.entry].take_over(Err(reason), lease.purpose, now, news);
+        }
+        self.launch = Launch::MayGoOn;
     }
 
-    /// Ends the leases under way and forgets them.
+    /// Ends all leases and forgets them.
     pub(crate) fn abort(&mut self) {
-        for mut lease in self.attempt.take().into_iter().flat_map(|attempt| attempt.leases) {
-            if let Stage::Running(helper) = &mut lease.stage {
-                self.zombies.kill_and_keep(helper);
-            }
+        self.launch = Launch::Free;
+        for mut lease in self.leases.drain(..) {
+            self.zombies.kill_and_keep(&mut lease.helper);
         }
     }
 
@@ -253,20 +272,38 @@ impl Secrets {
         self.entries.iter().filter(|entry| entry.failure.is_some() && entry.known.is_none()).map(Entry::variable)
     }
 
-    /// Starts a tool for each secret that is due; `None` if none is.
-    fn start(&mut self, registry: &Registry, generation: Generation, now: Instant) -> Option<Attempt> {
-        let due: Vec<usize> = (0..self.entries.len()).filter(|index| self.is_due(&self.entries[*index], now)).collect();
+    /// Starts a tool for each secret that is due and whose lease would be for this.
+    fn start(&mut self, purpose: Purpose, registry: &Registry, now: Instant, news: &mut Vec<Happening>) {
+        let is_due = |index: &usize| {
+            let entry = &self.entries[*index];
+            self.purpose(entry) == purpose && self.is_due(entry, now) && !self.is_being_leased(*index)
+        };
+        let due: Vec<usize> = (0..self.entries.len()).filter(is_due).collect();
         if due.is_empty() {
-            return None;
+            return;
         }
         self.zombies.sweep();
-        let env = helper_env();
-        let lease = |entry: usize| {
-            let started = self.start_tool(&self.entries[entry].wanted.name, &env, registry);
-            Lease { entry, stage: started.map_or_else(|reason| Stage::Over(Err(Refusal::new(reason))), Stage::Running) }
-        };
-        let leases = due.into_iter().map(lease).collect();
-        Some(Attempt { leases, generation, is_told: false, look_at: now + LOOK_PAUSE })
+        self.look_at = now + LOOK_PAUSE;
+        let (env, give_up_at) = (helper_env(), now + self.timeout);
+        for entry in due {
+            match self.start_tool(&self.entries[entry].wanted.name, &env, registry) {
+                Ok(helper) => self.leases.push(Lease { entry, purpose, helper, give_up_at }),
+                Err(reason) => self.entries[entry].take_over(Err(reason), purpose, now, news),
+            }
+        }
+    }
+
+    /// A value that may get no age is asked for before each launch; any other only where there is none to start with.
+    fn purpose(&self, entry: &Entry) -> Purpose {
+        if entry.known.is_none() || self.max_age.is_zero() { Purpose::Launch } else { Purpose::Refresh }
+    }
+
+    fn is_being_leased(&self, entry: usize) -> bool {
+        self.leases.iter().any(|lease| lease.entry == entry)
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.leases.iter().any(|lease| lease.purpose == Purpose::Launch)
     }
 
     fn is_due(&self, entry: &Entry, now: Instant) -> bool {
@@ -295,17 +332,6 @@ impl Secrets {
         Helper::spawn(task, registry, Source::Helper.token()).map_err(|error| error.to_string())
     }
 
-    /// Takes over what came of an attempt.
-    fn take_over(&mut self, attempt: Attempt, now: Instant, news: &mut Vec<Happening>) {
-        for Lease { entry, stage } in attempt.leases {
-            // An attempt is taken over when it is over, so there is no other stage; dropping one would end its tool.
-            if let Stage::Over(result) = stage {
-                let result = result.map_err(|refusal| refusal.shown(&self.redactor));
-                news.extend(self.entries[entry].take_over(result, now));
-            }
-        }
-    }
-
     fn provision(&self) -> Provision {
         let wanting: Vec<&Entry> = self.entries.iter().filter(|entry| entry.is_wanting()).collect();
         if !wanting.is_empty() {
@@ -330,19 +356,30 @@ impl Entry {
         self.wanted.required && self.known.is_none()
     }
 
-    /// What is to be told of it. A failure that stops the launch is told by that.
-    fn take_over(&mut self, result: Result<Secret, String>, now: Instant) -> Option<Happening> {
+    /// Takes over what came of a lease, and says what is to be told of it. A failure that stops the launch is told by
+    /// that.
+    fn take_over(&mut self, result: Result<Secret, String>, purpose: Purpose, now: Instant, news: &mut Vec<Happening>) {
         let (variable, was_told) = (self.variable().to_owned(), self.failure.is_some() && !self.is_wanting());
         match result {
             Ok(secret) => {
-                self.known = Some(Known { secret, leased_at: now, leased_at_wall: SystemTime::now() });
+                let is_other = self.known.as_ref().is_some_and(|known| known.secret != secret);
+                self.known = Some(Known { secret, leased_at: now, leased_at_boot: platform::since_boot() });
                 self.failure = None;
-                was_told.then_some(Happening::LeasedAgain { variable })
+                if purpose == Purpose::Refresh && is_other {
+                    let shown = escape(&variable, SHOWN_BYTES_MAX);
+                    let text = format!("secret {shown} has changed; the worker gets the new value at its next start");
+                    news.push(Happening::Warning { kind: "secret-changed", text });
+                }
+                news.extend(was_told.then_some(Happening::LeasedAgain { variable }));
             }
             Err(reason) => {
                 self.failure = Some(LeaseFailure { reason: reason.clone(), at: Some(now) });
                 let has_last_value = self.known.is_some();
-                (!self.is_wanting()).then_some(Happening::LeaseFailed { variable, reason, has_last_value })
+                news.extend((!self.is_wanting()).then_some(Happening::LeaseFailed {
+                    variable,
+                    reason,
+                    has_last_value,
+                }));
             }
         }
     }
@@ -417,9 +454,23 @@ mod tests {
             secrets.provide(bench.registry(), Generation::FIRST, *now, news)
         }
 
+        fn proceed(&mut self) -> Option<Generation> {
+            self.secrets.proceed(self.now, &mut self.news)
+        }
+
         fn finish(&mut self) {
-            let Self { bench, secrets, now, .. } = self;
-            bench.turn_until("the end of the leases", || secrets.proceed(*now));
+            let Self { bench, secrets, now, news, .. } = self;
+            bench.turn_until("the end of the leases", || secrets.proceed(*now, news));
+        }
+
+        /// What follows a spawn, and the end of the leases that it begins.
+        fn refresh(&mut self) {
+            let Self { bench, secrets, now, news, .. } = self;
+            secrets.refresh(bench.registry(), *now, news);
+            bench.turn_until("the end of the refresh", || {
+                assert!(secrets.proceed(*now, news).is_none(), "no launch waits for it");
+                secrets.deadline().is_none().then_some(())
+            });
         }
 
         /// A launch that waits for its leases, if it has to.
@@ -471,7 +522,7 @@ mod tests {
         let mut fixture = Fixture::new("s-none", "exit 1", &[], "");
         assert_eq!(fixture.ask(), ready(&[]));
         assert_eq!(fixture.secrets.deadline(), None);
-        assert!(fixture.secrets.proceed(fixture.now).is_none());
+        assert!(fixture.proceed().is_none());
     }
 
     #[test]
@@ -481,7 +532,7 @@ mod tests {
         assert_eq!(fixture.ask(), Provision::Pending);
         assert!(fixture.secrets.deadline().is_some());
         fixture.finish();
-        assert!(fixture.secrets.proceed(fixture.now).is_none(), "the end was told twice");
+        assert!(fixture.proceed().is_none(), "the end was told twice");
         assert_eq!(fixture.ask(), ready(&[("A", "value of one"), ("B", "value of two")]));
         assert_eq!(fixture.secrets.deadline(), None);
         assert_eq!(fixture.said(), Vec::<String>::new());
@@ -510,8 +561,64 @@ mod tests {
         assert_eq!(fixture.ask(), ready(&[("A", "1")]));
         assert_eq!(fixture.runs(), 1);
         fixture.now += MINUTE;
-        assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        assert_eq!(fixture.ask(), ready(&[("A", "1")]), "too old, but at hand");
+        assert_eq!(fixture.runs(), 1, "nothing runs before the spawn");
+        fixture.refresh();
+        assert_eq!(fixture.ask(), ready(&[("A", "2")]));
         assert_eq!(fixture.runs(), 2);
+        assert_eq!(fixture.said(), ["secret A has changed; the worker gets the new value at its next start"]);
+    }
+
+    #[test]
+    fn a_tool_that_hangs_holds_up_no_launch_that_has_a_value() {
+        let rest = "secrets_max_age_secs = 300\nsecrets_timeout_secs = 10\nrequired_secrets = [\"A\"]";
+        let script = format!("[ -e hang ] && exec sleep 60; {}", from_files("s-beside"));
+        let script = format!("cd '{}'; {script}", Bench::dir_of("s-beside").display());
+        let mut fixture = Fixture::new("s-beside", &script, &[("A", "a"), ("B", "b")], rest);
+        fixture.set("a", "1");
+        fixture.set("b", "2");
+        let both = ready(&[("A", "1"), ("B", "2")]);
+        assert_eq!(fixture.launch(), both);
+        fixture.set("hang", "");
+        fixture.now += MINUTE * 5;
+        for _ in 0..3 {
+            assert_eq!(fixture.ask(), both);
+            let Fixture { bench, secrets, now, news, .. } = &mut fixture;
+            secrets.refresh(bench.registry(), *now, news);
+            assert_eq!(secrets.leases.len(), 2, "one tool for each, however often the worker dies");
+        }
+        let pids: Vec<Pid> = fixture.secrets.pids().collect();
+        fixture.now += Duration::from_secs(10);
+        assert!(fixture.proceed().is_none());
+        assert_eq!(fixture.secrets.stale().collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(
+            fixture.said(),
+            ["A", "B"].map(|name| format!("cannot refresh secret {name}: timed out after 10 s; using its last value"))
+        );
+        assert_eq!(fixture.ask(), both);
+        for pid in pids {
+            let Fixture { bench, secrets, now, news, .. } = &mut fixture;
+            bench.wait_for_reap(pid, || assert!(secrets.proceed(*now, news).is_none()));
+        }
+    }
+
+    #[test]
+    fn a_launch_waits_for_the_value_that_it_lacks_and_for_no_other() {
+        let script = format!("[ $1 = a ] && [ -e a ] && exec sleep 60; {}", from_files("s-lacks"));
+        let script = format!("cd '{}'; {script}", Bench::dir_of("s-lacks").display());
+        let mut fixture = Fixture::new("s-lacks", &script, &[("A", "a"), ("B", "b")], "secrets_max_age_secs = 1");
+        // The machine has slept since: the clock of instants did not count that.
+        fixture.secrets.entries[0].known = Some(super::Known {
+            secret: Secret::new(b"1".to_vec()),
+            leased_at: fixture.now,
+            leased_at_boot: Duration::ZERO,
+        });
+        fixture.set("a", "");
+        fixture.set("b", "2");
+        assert_eq!(fixture.launch(), ready(&[("A", "1"), ("B", "2")]));
+        fixture.secrets.refresh(fixture.bench.registry(), fixture.now, &mut fixture.news);
+        assert_eq!(fixture.secrets.leases.len(), 1, "a is too old");
+        fixture.secrets.abort();
     }
 
     #[test]
@@ -537,7 +644,8 @@ mod tests {
         std::fs::remove_file(fixture.bench.dir.join("a")).unwrap();
         for _ in 0..3 {
             fixture.now += MINUTE * 5;
-            assert_eq!(fixture.launch(), ready(&[("A", "1")]));
+            assert_eq!(fixture.ask(), ready(&[("A", "1")]));
+            fixture.refresh();
             assert_eq!(fixture.secrets.stale().collect::<Vec<_>>(), ["A"]);
         }
         let warning =
@@ -545,9 +653,12 @@ mod tests {
         assert_eq!(fixture.said(), [warning]);
         fixture.set("a", "2");
         fixture.now += MINUTE * 5;
-        assert_eq!(fixture.launch(), ready(&[("A", "2")]));
+        assert_eq!(fixture.ask(), ready(&[("A", "1")]));
+        fixture.refresh();
         assert_eq!(fixture.secrets.stale().count(), 0);
-        assert_eq!(fixture.said(), ["secret A can be leased again"]);
+        let changed = "secret A has changed; the worker gets the new value at its next start";
+        assert_eq!(fixture.said(), [changed, "secret A can be leased again"]);
+        assert_eq!(fixture.ask(), ready(&[("A", "2")]));
     }
 
     #[test]
@@ -635,7 +746,7 @@ mod tests {
             reason.starts_with("cannot lease required secrets: A, B (cannot find program \"no-such-tool\""),
             "{reason}"
         );
-        assert!(fixture.secrets.proceed(fixture.now).is_none());
+        assert!(fixture.proceed().is_none());
     }
 
     #[test]
@@ -650,22 +761,23 @@ mod tests {
         fixture.secrets.reconfigure(&config);
         assert_eq!(fixture.ask(), Provision::Pending);
         let pids: Vec<Pid> = ["a.pid", "b.pid", "a.child", "b.child"].map(|name| fixture.bench.pid(name)).into();
-        let quick_is_over = |secrets: &mut Secrets, now| {
-            secrets.proceed(now);
-            secrets.attempt.as_ref().unwrap().leases.iter().any(|lease| matches!(lease.stage, Stage::Over(_)))
-        };
-        fixture.bench.turn_until("the quick one", || quick_is_over(&mut fixture.secrets, fixture.now).then_some(()));
+        let Fixture { bench, secrets, now, news, .. } = &mut fixture;
+        bench.turn_until("the quick one", || {
+            assert!(secrets.proceed(*now, news).is_none());
+            (secrets.leases.len() == 2).then_some(())
+        });
         assert_eq!(fixture.ask(), Provision::Pending, "it waits for all of them");
 
         fixture.now += Duration::from_secs(10);
-        fixture.secrets.cancel(fixture.now, true);
-        assert!(fixture.secrets.proceed(fixture.now).is_none(), "whoever cancels needs no telling");
+        fixture.secrets.cancel(fixture.now, true, &mut fixture.news);
+        assert!(fixture.proceed().is_none(), "whoever cancels needs no telling");
         let failed = "cannot lease required secrets: A (timed out after 10 s)".to_owned();
         assert_eq!(fixture.ask(), Provision::Failed(failed));
         assert_eq!(fixture.said(), ["cannot lease secret B: timed out after 10 s; starting without it"]);
         assert!(fixture.secrets.entries[2].known.is_some(), "the quick one's value is kept");
         for pid in &pids[..2] {
-            fixture.bench.wait_for_reap(*pid, || assert!(fixture.secrets.proceed(fixture.now).is_none()));
+            let Fixture { bench, secrets, now, news, .. } = &mut fixture;
+            bench.wait_for_reap(*pid, || assert!(secrets.proceed(*now, news).is_none()));
         }
         for pid in &pids[2..] {
             fixture.bench.wait_for_end(*pid);
@@ -680,7 +792,8 @@ mod tests {
         let pid = fixture.bench.pid("tool.pid");
         fixture.secrets.abort();
         assert_eq!(fixture.secrets.deadline(), None);
-        fixture.bench.wait_for_reap(pid, || assert!(fixture.secrets.proceed(fixture.now).is_none()));
+        let Fixture { bench, secrets, now, news, .. } = &mut fixture;
+        bench.wait_for_reap(pid, || assert!(secrets.proceed(*now, news).is_none()));
     }
 
     #[test]

@@ -222,12 +222,10 @@ impl Reporter {
             | Happening::Exited(_)
             | Happening::LeftRunning { .. }
             | Happening::ConfigReloaded
-            | Happening::ConfigBroken(_) => true,
-            Happening::Warning { .. }
+            | Happening::ConfigBroken(_)
             | Happening::LeaseFailed { .. }
-            | Happening::LeasedAgain { .. }
-            | Happening::HookFailed { .. }
-            | Happening::HookDone => false,
+            | Happening::LeasedAgain { .. } => true,
+            Happening::Warning { .. } | Happening::HookFailed { .. } | Happening::HookDone => false,
         }
     }
 
