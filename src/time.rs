@@ -1,4 +1,4 @@
-//! The clock, read by both its faces at once, and spans of time for people.
+//! The clock, read by all its faces at once, and spans of time for people.
 //!
 //! There are two formatters, since both texts are an interface and differ: [`secs`] repeats what somebody configured or
 //! logs (`1 s`, `123 s`), [`span`] says how long something lasts that goes on (`1.0 s`, `2 min 3 s`). Integers
@@ -11,14 +11,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Now {
     /// For deadlines.
     pub instant: Instant,
-    /// For people, in milliseconds since 1970; 0 for a clock before that.
+    /// For people, in milliseconds since 1970; 0 for a clock before that. Somebody may set it.
     pub wall_ms: u64,
+    /// For other processes, in milliseconds since the machine was started. Nobody sets it, and it counts sleep.
+    pub boot_ms: u64,
 }
 
 impl Now {
     /// Looks at the clock.
     pub fn read() -> Now {
-        Now { instant: Instant::now(), wall_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis) }
+        Now {
+            instant: Instant::now(),
+            wall_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            boot_ms: millis(platform::since_boot()),
+        }
+    }
+
+    /// How far the wall clock is ahead of the time since the boot, in milliseconds: the same as long as nobody sets it.
+    pub fn wall_ahead_ms(self) -> i64 {
+        self.wall_ms.cast_signed().wrapping_sub(self.boot_ms.cast_signed())
     }
 
     /// The wall clock at another instant, as far as this one tells.
@@ -108,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_wall_clock_is_told_of_instants_before_and_after() {
-        let now = Now { instant: Instant::now(), wall_ms: 1_000 };
+        let now = Now { instant: Instant::now(), wall_ms: 1_000, boot_ms: 0 };
         let apart = Duration::from_millis(300);
         assert_eq!((now.wall_ms_of(now.instant + apart), now.wall_ms_of(now.instant - apart)), (1_300, 700));
     }

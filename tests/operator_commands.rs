@@ -44,6 +44,7 @@ fn healthy() -> Status {
         name: "demo".into(),
         state: "running".into(),
         healthy: true,
+        pid: Some(std::process::id().cast_signed()),
         since_ms: now_ms,
         updated_ms: now_ms,
         health_interval_ms: 30_000,

@@ -223,3 +223,67 @@ fn broken_edit_of_the_configuration_hides_neither_status_nor_logs() {
     assert_eq!(scene.run(&["logs"]).code, Some(0));
     assert!(ran.stderr.contains("worker.toml:") && ran.stderr.contains("prot"), "{}", ran.stderr);
 }
+
+#[test]
+fn worker_that_is_gone_is_not_healthy_while_its_supervisor_can_not_say_so() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy");
+    supervisor.signal(Signal::SIGSTOP);
+    send_signal(worker, Signal::SIGKILL);
+    wait_for_status(&scene, 1, &format!("worker: not healthy, its worker, pid {worker}, is gone, last seen "));
+    assert_eq!([&json(&scene)["running"], &json(&scene)["healthy"]], [&Value::from(true), &false.into()]);
+    supervisor.signal(Signal::SIGCONT);
+    wait_for_status(&scene, 0, "worker: healthy");
+}
+
+/// Makes the status file what it would be, had the wall clock been set back by so much after it was written.
+fn set_clock_back(scene: &Scene, by_ms: i64) {
+    fn shift(value: &mut Value, name: &str, by_ms: i64) {
+        let is_time = name.ends_with("_ms") && !matches!(name, "health_interval_ms" | "uptime_ms" | "updated_boot_ms");
+        match value {
+            Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| shift(value, name, by_ms)),
+            Value::Array(values) => values.iter_mut().for_each(|value| shift(value, name, by_ms)),
+            Value::Number(number) if is_time => *value = (number.as_i64().expect("a time") + by_ms).into(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut status = scene.status().expect("a status file");
+    shift(&mut status, "", by_ms);
+    fs::write(scene.file("state/worker/status.json"), status.to_string()).expect("written");
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn wall_clock_that_is_set_makes_no_healthy_worker_doubtful_and_changes_no_age() {
+    let scene = Scene::new().set("health_interval_secs", NEVER);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy");
+    for by_ms in [HOUR_MS, -2 * HOUR_MS] {
+        set_clock_back(&scene, by_ms);
+        let ran = scene.run(&["status"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+        let ages = [line(&ran, "worker: healthy for"), line(&ran, "worker  "), line(&ran, "health")];
+        // None of them in hours or minutes.
+        assert!(ages.iter().all(|age| !age.contains(" h") && !age.contains(" min")), "{}", ran.stdout);
+        assert!(line(&ran, "next").contains(" in 59 min"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn wall_clock_that_is_set_makes_no_stopped_supervisor_believed() {
+    for by_ms in [HOUR_MS, -HOUR_MS] {
+        let scene = Scene::new();
+        let supervisor = scene.start();
+        supervisor.wait_ready();
+        wait_for_status(&scene, 0, "worker: healthy");
+        supervisor.signal(Signal::SIGSTOP);
+        set_clock_back(&scene, by_ms);
+        wait_for_status(&scene, 1, "worker: not known to be healthy, last seen ");
+        supervisor.signal(Signal::SIGCONT);
+        wait_for_status(&scene, 0, "worker: healthy");
+    }
+}

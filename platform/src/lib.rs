@@ -24,6 +24,8 @@
 //!   answers None where it has not, and [`Pinned`] compares identities instead.
 //! - `started`, `parent`, `program`, `user_id`, `is_stopped` (`process/`): what can be asked about any process by its
 //!   pid. Zombies count as gone, except for `parent`. Only `started` may need to be the same user.
+//! - `since_boot` and `boot_id` (`clock`): a clock that nobody sets, and that counts the machine's sleep. Every process
+//!   reads the same.
 //! - `holders`, `holding_users`, `ownership` and `places` (`ports/`): who listens on a TCP port, and who where.
 //!
 //! # The contract
@@ -62,7 +64,7 @@ mod signals;
 mod spawn;
 mod tree;
 
-pub use crate::clock::since_boot;
+pub use crate::clock::{boot_id, since_boot};
 pub use crate::exit::{ExitStatus, ExitWatch};
 pub use crate::files::{
     PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, is_same_file, open_log,

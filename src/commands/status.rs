@@ -1,19 +1,22 @@
 //! `status`: what the supervisor last said of itself and its worker, and whether that still holds.
 //!
 //! The file alone proves nothing: it stays when a supervisor is killed, and grows old when one is stopped or hangs. So
-//! the lock is asked whether somebody runs, and a file that is older than it may be is called so. Healthy, and exit
-//! code 0, is only what a living supervisor said a short while ago.
+//! the lock is asked whether somebody runs, the system whether the worker lives, and a file that is older than it may
+//! be is called so, by a clock that nobody sets. Healthy, and exit code 0, is only what a living supervisor said a
+//! short while ago of a worker that lives.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::time::Duration;
+
+use platform::Pid;
 
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::lock::{Held, Lock};
 use crate::policy::Condition;
 use crate::print::print;
-use crate::state_dir::StateDir;
+use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::supervise::report::status::{Exit, Probe, Status, Sync};
 use crate::time::{Now, millis, millis_and_tenth, span};
 
@@ -51,6 +54,8 @@ impl Style {
 pub enum Trust {
     /// A supervisor runs and wrote it in time.
     Fresh,
+    /// A supervisor runs and wrote it in time; but the worker that it calls healthy is gone.
+    Outlived,
     /// A supervisor runs, but should have written again by now: it may be stopped, or hang.
     Stale,
     /// No supervisor runs: it is the last one's.
@@ -66,14 +71,15 @@ pub enum Trust {
 /// # Errors
 /// The state directory is not ours alone (78); the lock can't be examined, or the output not be written (70).
 pub fn status(config: &Config, json: bool, style: Style, output: &mut dyn Write) -> Result<ExitCode, Error> {
-    let now_ms = Now::read().wall_ms;
+    let now = Now::read();
     let found = Found::look(config)?;
-    let status = found.file.as_ref().ok().and_then(Option::as_ref);
+    let status = found.status();
+    let now_ms = found.now_ms(now);
     let trust = found.trust(config, now_ms);
     let code = match trust {
         Trust::Dead => ExitCode::NotRunning,
         Trust::Fresh if status.is_some_and(|status| status.healthy) => ExitCode::Ok,
-        Trust::Fresh | Trust::Stale => ExitCode::Failed,
+        Trust::Fresh | Trust::Outlived | Trust::Stale => ExitCode::Failed,
     };
     let text = match (json, status) {
         (true, status) => as_json(status, trust != Trust::Dead, code == ExitCode::Ok),
@@ -86,18 +92,21 @@ pub fn status(config: &Config, json: bool, style: Style, output: &mut dyn Write)
 /// What the state directory shows.
 struct Found {
     held: Held,
+    record: Record,
     file: io::Result<Option<Status>>,
 }
 
 impl Found {
     fn look(config: &Config) -> Result<Found, Error> {
         let Some(dir) = StateDir::existing(&config.state_dir, &config.name)? else {
-            return Ok(Found { held: Held::Free, file: Ok(None) });
+            return Ok(Found { held: Held::Free, record: Record::Nobody, file: Ok(None) });
         };
         let held = Lock::holder(&dir).map_err(|error| {
             Error::cannot(ExitCode::Internal, format_args!("examine the lock {:?}", dir.lock_path()), error)
         })?;
         let mut file = Status::read(&dir);
+        // After the status: a worker that is gone by then is gone.
+        let record = WorkerRecord::read(&dir).unwrap_or(Record::Unclear);
         let is_from_holder = |status: &Status| match &held {
             Held::By(holder) => status.supervisor_pid == holder.pid,
             // The holder could not be named, as on a full disk: at least the writer has to be alive.
@@ -110,14 +119,34 @@ impl Found {
             // A supervisor that has only just begun has written nothing yet: this is the last one's.
             file = Ok(None);
         }
-        Ok(Found { held, file })
+        Ok(Found { held, record, file })
+    }
+
+    fn status(&self) -> Option<&Status> {
+        self.file.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    fn now_ms(&self, now: Now) -> u64 {
+        self.status().map_or(now.wall_ms, |status| status.now_ms(now, self.held != Held::Free))
     }
 
     fn trust(&self, config: &Config, now_ms: u64) -> Trust {
-        match (&self.held, &self.file) {
+        match (&self.held, self.status()) {
             (Held::Free, _) => Trust::Dead,
-            (_, Ok(Some(status))) if is_stale(status, millis(config.startup_timeout), now_ms) => Trust::Stale,
+            (_, Some(status)) if is_stale(status, millis(config.startup_timeout), now_ms) => Trust::Stale,
+            (_, Some(status)) if status.healthy && !self.lives(status.pid) => Trust::Outlived,
             (Held::By(_) | Held::Unknown, _) => Trust::Fresh,
+        }
+    }
+
+    /// Whether the worker with this pid lives. The record has its start time: its pid may be somebody else's by now.
+    fn lives(&self, pid: Option<i32>) -> bool {
+        let Some(pid) = pid.and_then(Pid::new) else { return false };
+        // Who can't be looked at may live.
+        let Ok(found) = platform::identify(pid) else { return true };
+        match &self.record {
+            Record::Worker(recorded) if recorded.pid == pid => found.as_ref() == Some(recorded),
+            Record::Worker(_) | Record::Launching(_) | Record::Nobody | Record::Unclear => found.is_some(),
         }
     }
 
@@ -149,7 +178,7 @@ fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
 }
 
 fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(platform::Pid::new);
+    let pid = i32::try_from(pid).ok().and_then(Pid::new);
     pid.is_some_and(|pid| platform::identify(pid).is_ok_and(|found| found.is_some()))
 }
 
@@ -201,6 +230,10 @@ fn verdict(status: &Status, trust: Trust, now_ms: u64) -> (&'static str, String)
     match trust {
         Trust::Dead if status.state == "stopped" => (RED, format!("not running, stopped {written}")),
         Trust::Dead => (RED, format!("not running, last seen {written}: {known}")),
+        Trust::Outlived => {
+            let pid = status.pid.unwrap_or_default();
+            (RED, format!("not healthy, its worker, pid {pid}, is gone, last seen {written}: {known}"))
+        }
         Trust::Stale => {
             let advice = format!("the supervisor, pid {}, may be stopped or hang", status.supervisor_pid);
             (RED, format!("not known to be healthy, last seen {written}: {known}; {advice}"))

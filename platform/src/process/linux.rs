@@ -10,13 +10,14 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid as RawPid;
 
+use crate::clock::boot_id;
 use crate::exit::Pin;
 use crate::pid::{Pid, own_pid};
 
 /// Longer than any line of /proc/PID/stat: 52 numbers of at most 20 digits, and a name of at most 64 bytes.
 const STAT_BYTES_MAX: usize = 2048;
 
-/// When a process started: the boot, and the ticks since then.
+/// When a process started: the boot, and the ticks since then, which mean something only together with it.
 pub(super) fn started(pid: Pid) -> io::Result<Option<String>> {
     ensure_own_proc()?;
     let Some(stat) = Stat::read(pid)? else {
@@ -120,16 +121,6 @@ impl Stat {
         let started_ticks = fields.nth(17)?.parse().ok()?;
         Some(Stat { state, parent, started_ticks })
     }
-}
-
-/// Ticks since boot mean something only together with the boot. "?" where a sandbox hides it.
-fn boot_id() -> &'static str {
-    static BOOT_ID: OnceLock<String> = OnceLock::new();
-    BOOT_ID.get_or_init(|| {
-        let mut buffer = [0; 64];
-        let bytes = read_small("/proc/sys/kernel/random/boot_id", &mut buffer).unwrap_or(b"?");
-        String::from_utf8_lossy(bytes).trim().to_owned()
-    })
 }
 
 /// Reads a file of /proc into a fixed buffer; what does not fit is left out.

@@ -118,6 +118,13 @@ fn a_dead_supervisor_is_not_running_whatever_its_file_says() {
 }
 
 #[test]
+fn a_worker_that_is_gone_is_not_healthy_although_the_file_says_so() {
+    let text = render(&healthy(), Trust::Outlived, NOW_MS, Style::Plain);
+    let headline = "demo: not healthy, its worker, pid 4711, is gone, last seen 12 s ago: healthy\n";
+    assert!(text.starts_with(headline), "{text}");
+}
+
+#[test]
 fn a_supervisor_that_wrote_nothing_for_long_may_be_stopped() {
     let text = render(&healthy(), Trust::Stale, NOW_MS, Style::Plain);
     let headline =

@@ -31,6 +31,9 @@ use crate::policy::{Condition, Machine, Notice};
 use crate::state_dir::StateDir;
 use crate::time::{Now, millis};
 
+/// A wall clock that is off by so much since the last look was set; by less, it was only adjusted.
+const SET_MS_MIN: u64 = 1_000;
+
 /// What an event hook reads.
 #[derive(Serialize)]
 struct Details<'a> {
@@ -56,6 +59,8 @@ pub(crate) struct Reporter {
     /// As the status file has it.
     condition: Condition,
     freshness: Freshness,
+    /// By the clock that all times of the status are told by.
+    wall_ahead_ms: i64,
     /// What workers that are gone have left outside of their sessions, and how each is called.
     left_running: Vec<(Identity, String)>,
     /// What is to be told at the end of the turn, in the order in which it came about.
@@ -70,6 +75,7 @@ impl Reporter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor_pid: platform::own_pid(),
             since_ms: now.wall_ms,
+            boot_id: platform::boot_id().to_owned(),
             ..Status::default()
         };
         let mut reporter = Self {
@@ -78,6 +84,7 @@ impl Reporter {
             throttle: Throttle::default(),
             condition: Condition::Launching,
             freshness: Freshness::Stale,
+            wall_ahead_ms: now.wall_ahead_ms(),
             left_running: Vec::new(),
             news: Vec::new(),
         };
@@ -191,6 +198,7 @@ impl Reporter {
 
     /// Tells one happening, and returns what the event hooks are to be told with it.
     pub(crate) fn tell(&mut self, happening: Happening, machine: &Machine, now: Now) -> Vec<HookEvent> {
+        self.follow_clock(now);
         // The status is brought up to date after the telling; which failure in a row this one is has to be known now.
         self.known.status.failed_starts = machine.failures();
         if happening == Happening::ConfigReloaded {
@@ -248,6 +256,7 @@ impl Reporter {
 
     /// Brings the status up to date and writes it. Nothing is lost if it can't be written but the file's freshness.
     pub(crate) fn write_status(&mut self, machine: &Machine, now: Now) {
+        self.follow_clock(now);
         let condition = machine.condition();
         let status = &mut self.known.status;
         if condition != self.condition {
@@ -258,7 +267,7 @@ impl Reporter {
         status.streak = machine.streak();
         status.failed_starts = machine.failures();
         status.healthy = condition == Condition::Running && status.streak == 0;
-        status.updated_ms = now.wall_ms;
+        (status.updated_ms, status.updated_boot_ms) = (now.wall_ms, now.boot_ms);
         self.left_running.retain(|(left, _)| platform::identify(left.pid).is_ok_and(|now| now.as_ref() == Some(left)));
         status.left_running = self.left_running.iter().map(|(_, name)| name.clone()).collect();
         status.next_step = next_step(condition).map(str::to_owned);
@@ -281,6 +290,15 @@ impl Reporter {
         serde_json::to_string(&Details { event: event.name(), message, status }).unwrap_or_default()
     }
 
+    /// Where somebody has set the wall clock, all times are told by it as it is now.
+    fn follow_clock(&mut self, now: Now) {
+        let by_ms = now.wall_ahead_ms().wrapping_sub(self.wall_ahead_ms);
+        if by_ms.unsigned_abs() >= SET_MS_MIN {
+            self.wall_ahead_ms = now.wall_ahead_ms();
+            self.known.status.follow_clock(by_ms);
+        }
+    }
+
     fn remember(&mut self, message: &Message, now: Now) {
         let transitions = &mut self.known.status.transitions;
         if transitions.len() >= status::TRANSITIONS_MAX {
@@ -299,5 +317,30 @@ impl Reporter {
             }
             Permit::Hold => log::debug!("{}", message.text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_time_between_two_times_of_the_status() {
+        let config = Config::default();
+        let path = std::env::temp_dir().join(format!("ws-report-{}", platform::own_pid()));
+        let dir = StateDir::open(&path, "demo").unwrap();
+        let at = |wall_ms, boot_ms| Now { instant: Instant::now(), wall_ms, boot_ms };
+        let (machine, _) = Machine::new(config.settings(), Instant::now(), false);
+        let mut reporter = Reporter::new(&config, dir.clone(), at(10_000_000, 5_000));
+        // Adjusted by half a second, set back by an hour, set right again.
+        for (wall_ms, boot_ms, since_ms) in
+            [(10_060_500, 65_000, 10_000_000), (6_460_000, 65_000, 6_400_000), (10_061_000, 66_000, 10_000_000)]
+        {
+            reporter.write_status(&machine, at(wall_ms, boot_ms));
+            let status = Status::read(&dir).unwrap().unwrap();
+            assert_eq!((status.since_ms, status.updated_ms, status.updated_boot_ms), (since_ms, wall_ms, boot_ms));
+        }
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -1,7 +1,8 @@
 //! The status file: what a supervisor knows of itself and its worker, for `status`, scripts and event hooks.
 //!
-//! The fields are an interface: they are only ever added. Times are milliseconds since 1970 by the wall clock, since a
-//! reader has no other; durations are milliseconds. Text from the worker or the network is escaped. No field ever holds
+//! The fields are an interface: they are only ever added. Times are milliseconds since 1970 by the wall clock, all of
+//! them by the one of the moment of writing ([`Status::follow_clock`]); how long ago that was, only the clock since the
+//! boot tells. Durations are milliseconds. Text from the worker or the network is escaped. No field ever holds
 //! a secret's value. A reader finds the old file or the new one, never a part of either, and takes what another version
 //! wrote: unknown fields are skipped, missing ones have their defaults.
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::cut;
 use crate::policy::Condition;
 use crate::state_dir::{StateDir, read_file, replace_file};
+use crate::time::Now;
 
 /// How many transitions are remembered.
 pub const TRANSITIONS_MAX: usize = 16;
@@ -52,6 +54,10 @@ pub struct Status {
     pub since_ms: u64,
     /// When this was written.
     pub updated_ms: u64,
+    /// The same by the clock that runs since the machine was started, sleep included, and that nobody sets.
+    pub updated_boot_ms: u64,
+    /// What this run of the machine is called; empty where the system has no name for it.
+    pub boot_id: String,
     /// From one probe to the next at rest; a file much older than this is out of date.
     pub health_interval_ms: u64,
     /// The worker's pid, while one lives.
@@ -105,9 +111,34 @@ impl Status {
         for text in of_config.into_iter().chain(problems) {
             cut(text, TEXT_BYTES_MAX);
         }
-        for names in [&mut self.stale_secrets, &mut self.absent_secrets, &mut self.left_running] {
+        let lists = [&mut self.stale_secrets, &mut self.absent_secrets, &mut self.left_running, &mut self.log_problems];
+        for names in lists {
             names.truncate(NAMES_MAX);
             names.iter_mut().for_each(|name| cut(name, NAME_BYTES_MAX));
+        }
+    }
+
+    /// The time by the wall clock that this was written with, as if nobody had set it since. `is_written_now`: its
+    /// writer still runs, and so the machine that it ran on.
+    pub fn now_ms(&self, now: Now, is_written_now: bool) -> u64 {
+        let is_same_boot = is_written_now || (!self.boot_id.is_empty() && self.boot_id == platform::boot_id());
+        // An earlier version did not write it.
+        if is_same_boot && self.updated_boot_ms > 0 {
+            self.updated_ms.saturating_add(now.boot_ms.saturating_sub(self.updated_boot_ms))
+        } else {
+            now.wall_ms
+        }
+    }
+
+    /// Moves all times by what the wall clock was set by, so that they are times of one clock.
+    pub(crate) fn follow_clock(&mut self, by_ms: i64) {
+        let single = [&mut self.since_ms].into_iter().chain(&mut self.started_ms);
+        let ends = self.last_exit.iter_mut().map(|exit| &mut exit.at_ms);
+        let probes = self.last_probe.iter_mut().map(|probe| &mut probe.at_ms);
+        let syncs = self.sync.iter_mut().map(|sync| &mut sync.at_ms);
+        let transitions = self.transitions.iter_mut().map(|transition| &mut transition.at_ms);
+        for time_ms in single.chain(ends).chain(probes).chain(syncs).chain(transitions) {
+            *time_ms = time_ms.saturating_add_signed(by_ms);
         }
     }
 
@@ -229,6 +260,39 @@ mod tests {
         };
         status.bound();
         assert!(serde_json::to_vec(&status).unwrap().len() < usize::try_from(FILE_BYTES_MAX).unwrap() / 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_moves_every_time() {
+        let times = |at_ms| Status {
+            since_ms: at_ms,
+            started_ms: Some(at_ms),
+            last_exit: Some(Exit { at_ms, ..Exit::default() }),
+            last_probe: Some(Probe { at_ms, ..Probe::default() }),
+            sync: Some(Sync { at_ms, ..Sync::default() }),
+            transitions: vec![Transition { at_ms, ..Transition::default() }],
+            ..Status::default()
+        };
+        let mut status = times(5_000_000);
+        for (by_ms, at_ms) in [(-3_600_000, 1_400_000), (7_200_000, 8_600_000)] {
+            status.follow_clock(by_ms);
+            assert_eq!(status, times(at_ms));
+        }
+    }
+
+    #[test]
+    fn the_age_of_a_status_is_the_same_whatever_the_wall_clock_says() {
+        let mut status = Status { updated_ms: 9_000_000, updated_boot_ms: 40_000, ..Status::default() };
+        let now = |wall_ms| Now { instant: std::time::Instant::now(), wall_ms, boot_ms: 52_000 };
+        for wall_ms in [0, 5_400_000, 9_012_000, 12_600_000] {
+            assert_eq!(status.now_ms(now(wall_ms), true), 9_012_000);
+            assert_eq!(status.now_ms(now(wall_ms), false), wall_ms, "it may be of another boot");
+        }
+        platform::boot_id().clone_into(&mut status.boot_id);
+        let expected = if status.boot_id.is_empty() { 7 } else { 9_012_000 };
+        assert_eq!(status.now_ms(now(7), false), expected);
+        let older_version = Status { updated_boot_ms: 0, ..status };
+        assert_eq!(older_version.now_ms(now(7), true), 7);
     }
 
     #[test]
