@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod operator_support;
+mod support;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use operator_support::{Dir, names};
+use support::{LIMIT, Scene, Signal, quoted, send_signal, wait_for};
 use worker_supervisor::lock::Lock;
 use worker_supervisor::state_dir::StateDir;
 use worker_supervisor::supervise::logs::rotation::Rotation;
@@ -23,13 +25,28 @@ const NO_MOUNT: i32 = 99;
 
 #[test]
 fn a_full_disk_costs_nothing_that_was_written_before() {
+    run_on_a_small_disk("on_a_disk_of_its_own");
+}
+
+#[test]
+fn a_full_disk_costs_neither_status_nor_restart() {
+    run_on_a_small_disk("status_and_restart_on_a_full_disk");
+}
+
+#[test]
+fn without_room_for_its_status_a_supervisor_is_not_said_to_hang() {
+    run_on_a_small_disk("restart_without_room_for_a_status");
+}
+
+/// Runs an ignored test of this file where `DISK` names a small disk.
+fn run_on_a_small_disk(test: &str) {
     let dir = Dir::new();
     let script = format!("mount -t tmpfs -o size=256k none \"${DISK}\" || exit {NO_MOUNT}; exec \"$0\" \"$@\"");
     let this = std::env::current_exe().expect("a test binary has a path");
     let ran = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
         .arg(this)
-        .args(["--ignored", "--exact", "on_a_disk_of_its_own"])
+        .args(["--ignored", "--exact", test])
         .env(DISK, dir.path())
         .output();
     match ran {
@@ -45,6 +62,10 @@ fn a_full_disk_costs_nothing_that_was_written_before() {
     }
 }
 
+fn disk() -> PathBuf {
+    PathBuf::from(std::env::var_os(DISK).expect("run by another test"))
+}
+
 /// Root may always make a namespace: there, nothing is an excuse.
 fn skip(why: &str) {
     assert!(!nix::unistd::geteuid().is_root(), "cannot make a small disk: {why}");
@@ -52,12 +73,11 @@ fn skip(why: &str) {
 }
 
 #[test]
-#[ignore = "run by the other test, on a small disk"]
+#[ignore = "run by another test, on a small disk"]
 fn on_a_disk_of_its_own() {
-    let disk = PathBuf::from(std::env::var_os(DISK).expect("run by the other test"));
+    let disk = disk();
     let state = StateDir::open(&disk, "demo").expect("the state directory");
-    let old = Status { name: "old".into(), ..Status::default() };
-    old.write(&state).expect("there is room");
+    Status::default().write(&state).expect("there is room");
     let log = disk.join("a.log");
     fs::write(&log, [b'x'; 150_000]).expect("there is room");
     fs::write(state.lock_path(), "").expect("there is room");
@@ -70,11 +90,70 @@ fn on_a_disk_of_its_own() {
     assert!(fs::read(&log).expect("the log") == [b'x'; 150_000]);
 
     fill(&disk.join("filler"));
-    let new = Status { name: "new".repeat(2000), ..Status::default() };
-    assert_eq!(new.write(&state).expect_err("the disk is full").kind(), ErrorKind::StorageFull);
-    assert_eq!(Status::read(&state).expect("the old one"), Some(old));
-    assert_eq!(names(state.path()), ["lock", "status.json"]);
+    for generation in 1..=5 {
+        let new = Status { name: "new".repeat(500), generation, ..Status::default() };
+        new.write(&state).expect("the spare one has room");
+        assert_eq!(Status::read(&state).expect("the new one"), Some(new));
+    }
+    let kept = Status::read(&state).expect("the last one");
+    let long = Status { name: "long".repeat(5000), ..Status::default() };
+    assert_eq!(long.write(&state).expect_err("the disk is full").kind(), ErrorKind::StorageFull);
+    assert_eq!(Status::read(&state).expect("the last one"), kept);
+    assert_eq!(names(state.path()), ["lock", "status.json", "status.spare"]);
     assert!(Lock::of_config(&state).expect("no error").is_ok(), "a full disk keeps nobody from starting");
+}
+
+/// A scene whose state directory is on the small disk, and whose workers, once gone, are not replaced by themselves.
+fn scene() -> Scene {
+    let scene = Scene::new().set("state_dir", quoted(disk().join("state"))).set("stable_secs", 3600);
+    scene.set("restart_backoff_min_secs", 3600).set("restart_backoff_max_secs", 3600)
+}
+
+#[track_caller]
+fn wait_for_status(scene: &Scene, code: i32, headline: &str) {
+    let look = || Some(scene.run(&["status"])).filter(|ran| ran.code == Some(code) && ran.stdout.starts_with(headline));
+    let told = || format!("{:?}\n{}", scene.run(&["status"]), scene.story());
+    wait_for(headline, LIMIT, told, || look().map(drop));
+}
+
+#[test]
+#[ignore = "run by another test, on a small disk"]
+fn status_and_restart_on_a_full_disk() {
+    let scene = scene();
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy for ");
+    fill(&disk().join("filler"));
+    for generation in 2..=4 {
+        let ran = scene.run(&["restart"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}\n{}", scene.story());
+        assert!(ran.stdout.ends_with(&format!(", generation {generation}\n")), "{ran:?}");
+    }
+    let last = supervisor.wait_nth_ready(4);
+    assert_eq!(supervisor.lines_with("cannot write status file"), [""; 0]);
+    send_signal(last, Signal::SIGKILL);
+    wait_for_status(&scene, 1, "worker: backing off for ");
+}
+
+#[test]
+#[ignore = "run by another test, on a small disk"]
+fn restart_without_room_for_a_status() {
+    let scene = scene().set("health_interval_secs", 3600);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy for ");
+    fs::remove_file(disk().join("state/worker/status.spare")).expect("the spare one");
+    fill(&disk().join("filler"));
+    let ran = scene.run(&["restart"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let cause = format!("no room in {:?}, so the supervisor, pid {}", disk().join("state/worker"), supervisor.pid());
+    assert!(ran.stderr.contains(&cause), "{ran:?}");
+    let second = supervisor.wait_nth_ready(2);
+    // Its worker is gone, and the file calls it healthy.
+    assert_ne!(scene.run(&["status"]).code, Some(0));
+    fs::remove_file(disk().join("filler")).expect("the filler");
+    send_signal(second, Signal::SIGKILL);
+    wait_for_status(&scene, 1, "worker: backing off for ");
 }
 
 fn fill(path: &Path) {

@@ -192,7 +192,7 @@ fn a_status_is_read_as_it_was_written() {
         status.write(&state).expect("written");
         assert_eq!(Status::read(&state).expect("no error"), Some(status));
     }
-    assert_eq!(names(state.path()), ["status.json"]);
+    assert_eq!(names(state.path()), ["status.json", "status.spare"]);
     assert_eq!(mode(&state.status_path()), 0o600);
 }
 
@@ -213,7 +213,7 @@ fn what_a_killed_writer_left_is_written_over_and_no_link_is_followed() {
     symlink(dir.join("victim"), state.path().join("status.json.new")).expect("a link");
     Status::default().write(&state).expect("written");
     assert_eq!(fs::read_to_string(dir.join("victim")).expect("read"), "untouched");
-    assert_eq!(names(state.path()), ["status.json"]);
+    assert_eq!(names(state.path()), ["status.json", "status.spare"]);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn what_stands_in_the_place_of_a_state_file_is_replaced_and_not_written_through(
     write(&precious, "precious").expect("a file");
     create_dir(scene.file("state")).expect("a directory");
     DirBuilder::new().mode(0o700).create(scene.file("state/worker")).expect("a directory");
-    for name in ["status.json", "status.json.new", "worker.json", "worker.json.new"] {
+    for name in ["status.json", "status.json.new", "status.spare", "worker.json", "worker.json.new"] {
         symlink(&precious, scene.file("state/worker").join(name)).expect("a link");
     }
     let supervisor = scene.start();

@@ -184,7 +184,7 @@ fn stopped_supervisor_is_not_believed_until_it_goes_on() {
     supervisor.signal(Signal::SIGSTOP);
     // Not before it should have written again, and a while for a busy machine.
     let ran = wait_for_status(&scene, 1, "worker: not known to be healthy, last seen ");
-    let advice = format!("the supervisor, pid {}, may be stopped or hang", supervisor.pid());
+    let advice = format!("the supervisor, pid {}, may be stopped, hang, or have no room to write", supervisor.pid());
     assert!(ran.stdout.lines().next().is_some_and(|headline| headline.ends_with(&advice)), "{}", ran.stdout);
     assert_eq!([&json(&scene)["running"], &json(&scene)["healthy"]], [&Value::from(true), &false.into()]);
     supervisor.signal(Signal::SIGCONT);

@@ -5,7 +5,7 @@
 //! comes with its reason as soon as the file has it, and the wait is bounded. The configuration was checked before: a
 //! [`Config`] exists only if it is valid, so that a broken edit can't cost a running worker.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use platform::{Identity, Pinned, Signal};
@@ -105,12 +105,22 @@ fn wait(
             return Err(failed(format_args!("it is not healthy after {}: {step}", span(elapsed_ms()))));
         }
         if started.elapsed() > REACTION_MAX && !has_reacted(before, &status) {
-            let pid = before.supervisor_pid;
-            return Err(failed(format_args!("the supervisor, pid {pid}, does not react; it may be stopped or hang")));
+            return Err(failed(silence(dir, before.supervisor_pid)));
         }
         show(progress, &format!("{step}, {}", span(elapsed_ms())));
         pause(LOOK_INTERVAL);
     }
+}
+
+/// Why nothing is heard of the supervisor: it may be well, and have no way to say so.
+fn silence(dir: &StateDir, pid: u32) -> String {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let cause = match Status::try_room(dir) {
+        Ok(()) => return format!("the supervisor, pid {pid}, does not react; it may be stopped or hang"),
+        Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => format!("no room in {:?}", dir.path()),
+        Err(error) => format!("cannot write in {:?}: {error}", dir.path()),
+    };
+    format!("{cause}, so the supervisor, pid {pid}, can't say what has come of it")
 }
 
 /// Puts a line in the place of the last one; nothing is lost if that fails.
@@ -167,7 +177,7 @@ fn judge(before: &Before, now: &Status) -> Outcome {
         return Outcome::Ready;
     }
     let began_since =
-        before.status.as_ref().is_none_or(|before| now.since_ms > before.since_ms || now.state != before.state);
+        before.status.as_ref().is_none_or(|before| now.since_ms != before.since_ms || now.state != before.state);
     if is(Condition::AwaitingPort) && began_since {
         let holder = now.port_holder.as_deref().unwrap_or("somebody");
         return Outcome::Failed(format!("port {} is held by {holder}; the worker starts when it is free", now.address));
@@ -210,7 +220,8 @@ fn next_step(now: &Status) -> String {
 fn has_reacted(before: &Before, now: &Status) -> bool {
     let Some(before) = &before.status else { return now.updated_ms > 0 };
     [Condition::Draining, Condition::Killing].map(Condition::word).contains(&before.state.as_str())
-        || now.updated_ms > before.updated_ms
+        || now.updated_boot_ms != before.updated_boot_ms
+        || now.updated_ms != before.updated_ms
 }
 
 #[cfg(test)]

@@ -235,7 +235,10 @@ fn verdict(status: &Status, trust: Trust, now_ms: u64) -> (&'static str, String)
             (RED, format!("not healthy, its worker, pid {pid}, is gone, last seen {written}: {known}"))
         }
         Trust::Stale => {
-            let advice = format!("the supervisor, pid {}, may be stopped or hang", status.supervisor_pid);
+            let advice = format!(
+                "the supervisor, pid {}, may be stopped, hang, or have no room to write",
+                status.supervisor_pid
+            );
             (RED, format!("not known to be healthy, last seen {written}: {known}; {advice}"))
         }
         Trust::Fresh => {

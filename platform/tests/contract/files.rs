@@ -6,7 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
-use worker_supervisor_platform::{check_creatable_in, check_executable, check_log, effective_user_id, open_log};
+use worker_supervisor_platform::{
+    check_creatable_in, check_executable, check_log, effective_user_id, exchange, open_log,
+};
 
 use crate::support::{TempDir, open_descriptors};
 
@@ -20,6 +22,7 @@ crate::tests![
     a_refused_log_leaves_no_descriptor_open,
     looking_at_a_log_says_what_opening_it_says_and_creates_nothing,
     what_files_could_be_made_or_run_is_told,
+    two_files_are_swapped_or_stay_as_they_are,
 ];
 
 fn status_flags(file: &File) -> i32 {
@@ -125,4 +128,20 @@ fn what_files_could_be_made_or_run_is_told() {
     assert_eq!(check_creatable_in(&dir.file("none")).expect_err("nothing").kind(), std::io::ErrorKind::NotFound);
     check_executable(&dir.file("")).expect("a directory that can be entered");
     assert_eq!(check_executable(&dir.file("plain")).expect_err("mode").kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+fn two_files_are_swapped_or_stay_as_they_are() {
+    let dir = TempDir::new();
+    let [one, two, directory] = ["one", "two", "directory"].map(|name| dir.path().join(name));
+    std::fs::write(&one, "1").expect("a file");
+    std::fs::write(&two, "2").expect("a file");
+    std::fs::create_dir(&directory).expect("a directory");
+    let content = || [&one, &two].map(|path| std::fs::read_to_string(path).expect("a file"));
+    let swapped = exchange(&one, &two).is_ok();
+    assert!(swapped || cfg!(target_os = "freebsd"), "every file system for tests can");
+    assert_eq!(content(), if swapped { ["2", "1"] } else { ["1", "2"] });
+    let before = content();
+    assert!(exchange(&one, &directory).is_err());
+    assert!(exchange(&one, &dir.path().join("none")).is_err());
+    assert_eq!(content(), before);
 }

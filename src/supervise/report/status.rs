@@ -6,7 +6,10 @@
 //! a secret's value. A reader finds the old file or the new one, never a part of either, and takes what another version
 //! wrote: unknown fields are skipped, missing ones have their defaults.
 
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,9 @@ use crate::error::cut;
 use crate::policy::Condition;
 use crate::state_dir::{StateDir, read_file, replace_file};
 use crate::time::Now;
+
+/// A status is as long as one of these, or two…, so that one has room in the place of another. Most take a fifth.
+const SLOT_BYTES: usize = 16 * 1024;
 
 /// How many transitions are remembered.
 pub const TRANSITIONS_MAX: usize = 16;
@@ -144,11 +150,38 @@ impl Status {
 
     /// Replaces the status file in `dir`, with mode 0600.
     ///
+    /// Where there is no room for another file, a spare one that was made before is written over and the two are
+    /// swapped. So a full disk keeps the status as fresh as ever, but for file systems that want room for what is
+    /// written over as well (btrfs, ZFS, APFS with snapshots), and for FreeBSD, which can't swap. Only then is a file
+    /// written over that a reader may have open, if he took longer than from one status to the next but one.
+    ///
     /// # Errors
-    /// What open, write or rename report, such as ENOSPC: the old file is then as it was, and nothing is left beside
-    /// it.
+    /// What open, write or rename report, such as ENOSPC: the old file is then as it was.
     pub fn write(&self, dir: &StateDir) -> io::Result<()> {
-        replace_file(&dir.status_path(), &serde_json::to_vec(self)?).map(drop)
+        let mut content = serde_json::to_vec(self)?;
+        pad(&mut content, SLOT_BYTES);
+        let spare = dir.path().join("status.spare");
+        let Err(error) = replace_file(&dir.status_path(), &content) else {
+            if length_of(&spare) != Some(content.len()) {
+                // Without one there is nothing to fall back on; the next status tries again.
+                drop(replace_file(&spare, &content));
+            }
+            return Ok(());
+        };
+        let Some(length) = length_of(&spare).filter(|length| *length >= content.len()) else { return Err(error) };
+        pad(&mut content, length);
+        let written = OpenOptions::new().write(true).open(&spare).and_then(|file| file.write_all_at(&content, 0));
+        written.and_then(|()| platform::exchange(&spare, &dir.status_path())).map_err(|_| error)
+    }
+
+    /// Whether there is room for a status in `dir`: makes a file of its size, and removes it.
+    ///
+    /// # Errors
+    /// What open or write report.
+    pub fn try_room(dir: &StateDir) -> io::Result<()> {
+        let path = dir.path().join("status.try");
+        replace_file(&path, &[b' '; SLOT_BYTES])?;
+        fs::remove_file(path)
     }
 
     /// Reads the status file in `dir`. None: there is none.
@@ -160,6 +193,20 @@ impl Status {
         let Some(bytes) = read_file(&dir.status_path())? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
+}
+
+/// Blanks up to a whole number of these, and a line's end.
+fn pad(content: &mut Vec<u8>, slot_bytes: usize) {
+    let length = content.trim_ascii_end().len();
+    content.truncate(length);
+    content.resize((length + 1).next_multiple_of(slot_bytes) - 1, b' ');
+    content.push(b'\n');
+}
+
+/// How long a regular file is.
+fn length_of(path: &Path) -> Option<usize> {
+    let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    usize::try_from(metadata.len()).ok()
 }
 
 /// How a worker ended.
