@@ -61,7 +61,10 @@ impl Lock {
     /// What open or flock report.
     pub fn of_config(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
         acquire(&dir.lock_path(), |file| match file.try_lock() {
-            Ok(()) => Ok(Ok(())),
+            Ok(()) => {
+                platform::show_lock(file);
+                Ok(Ok(()))
+            }
             Err(TryLockError::WouldBlock) => Ok(Err(read_holder(file).map(|holder| holder.pid))),
             Err(TryLockError::Error(error)) => Err(error),
         })
@@ -108,11 +111,10 @@ impl Lock {
     }
 
     /// Whether the lock of a config is held, and by whom. A holder that has announced itself and lives is believed.
-    /// Only where there is none a shared lock is tried, and given back at once; a supervisor that starts in these
-    /// microseconds finds the lock taken, and tries again for seconds.
+    /// Takes nothing, so that no look is ever in the way of a supervisor that starts.
     ///
     /// # Errors
-    /// What open or flock report; a missing file is no error.
+    /// What open or fcntl report; a missing file is no error.
     pub fn holder(dir: &StateDir) -> io::Result<Held> {
         let file = match File::open(dir.lock_path()) {
             Ok(file) => file,
@@ -123,11 +125,7 @@ impl Lock {
         if let Some(Holder { identity: Some(_), .. }) = &holder {
             return Ok(holder.map_or(Held::Unknown, Held::By));
         }
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Held::Free),
-            Err(TryLockError::WouldBlock) => Ok(holder.map_or(Held::Unknown, Held::By)),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(if platform::is_locked(&file)? { holder.map_or(Held::Unknown, Held::By) } else { Held::Free })
     }
 }
 

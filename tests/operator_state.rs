@@ -5,6 +5,7 @@ mod operator_support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use operator_support::{Dir, names};
 use platform::Pid;
@@ -100,6 +101,38 @@ fn a_living_holder_is_found_without_taking_anything() {
     // The lock is free, but who announced itself lives: nothing was tried.
     let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
     assert_eq!(holder.pid, std::process::id());
+}
+
+#[test]
+fn a_look_at_the_lock_keeps_nobody_from_taking_it() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    fs::write(state.lock_path(), "").expect("written");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                Lock::holder(&state).expect("a look");
+            }
+        });
+        let missed = (0..2000).filter(|_| Lock::of_config(&state).expect("no error").is_err()).count();
+        is_over.store(true, Ordering::SeqCst);
+        looks.join().expect("looks");
+        assert_eq!(missed, 0);
+    });
+}
+
+#[test]
+fn a_lock_is_seen_before_its_holder_has_said_who_it_is() {
+    let dir = Dir::new();
+    let state = open(&dir);
+    let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
+    assert_eq!(Lock::holder(&state).expect("a look"), Held::Unknown);
+    drop(lock);
+    assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
+    let stranger = fs::File::open(state.lock_path()).expect("the file");
+    stranger.lock_shared().expect("a lock");
+    assert_eq!(Lock::holder(&state).expect("a look"), Held::Free, "whoever only looks is no supervisor");
 }
 
 #[test]

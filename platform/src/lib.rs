@@ -74,7 +74,7 @@ pub use crate::limits::{
     SetupError, close_inherited, effective_user_id, exec_string_bytes_max, is_local_error, open_files_limit,
     prepare_process,
 };
-pub use crate::locks::{ByteLock, lock_byte};
+pub use crate::locks::{ByteLock, is_locked, lock_byte, show_lock};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
     Listening, Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, listening_of,

@@ -2,6 +2,11 @@
 //! that holds it, however that dies; no new process inherits it; and the kernel tells whoever asks the holder's pid.
 //!
 //! All such locks that a process has on a file end when it closes any descriptor of that file: open it once, keep it.
+//!
+//! And whether somebody has a flock(2), asked without a try to take it, which would be in the way of whoever starts
+//! just then, and for as long as the asker is stopped. F_GETLK takes nothing. It tells of flock locks too on macOS and
+//! FreeBSD, which keep all kinds in one list (`lf_getblock` in kern_lockf.c); on Linux the kinds know nothing of each
+//! other, flock(2), and so the holder takes one of each.
 
 use std::fs::File;
 use std::io;
@@ -26,15 +31,7 @@ pub enum ByteLock {
 /// # Errors
 /// ENOLCK: the file system has no locks. Else none that fcntl(2) documents for these arguments.
 pub fn lock_byte(file: &File, byte: u32) -> io::Result<ByteLock> {
-    let mut lock = libc::flock {
-        l_type: libc::F_WRLCK as _,
-        l_whence: libc::SEEK_SET as _,
-        l_start: byte.into(),
-        l_len: 1,
-        l_pid: 0,
-        #[cfg(target_os = "freebsd")]
-        l_sysid: 0,
-    };
+    let mut lock = libc::flock { l_start: byte.into(), l_len: 1, ..whole_file(libc::F_WRLCK as _) };
     loop {
         match fcntl(file.as_fd(), FcntlArg::F_SETLK(&lock)) {
             Ok(_) => return Ok(ByteLock::Taken),
@@ -50,5 +47,38 @@ pub fn lock_byte(file: &File, byte: u32) -> io::Result<ByteLock> {
             return Ok(pid.map_or(ByteLock::HeldUnseen, ByteLock::HeldBy));
         }
         lock.l_pid = 0;
+    }
+}
+
+/// Makes a flock that is held visible to [`is_locked`], where the file system has such locks at all. It ends with the
+/// open file, as the flock does, and is shared with a new process as that is.
+#[cfg(target_os = "linux")]
+pub fn show_lock(file: &File) {
+    let _ = fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK as _)));
+}
+
+/// Makes a flock that is held visible to [`is_locked`]; here, it is.
+#[cfg(not(target_os = "linux"))]
+pub fn show_lock(_: &File) {}
+
+/// Whether somebody else holds an exclusive flock that is shown. A shared one does not count.
+///
+/// # Errors
+/// What fcntl(2) reports.
+pub fn is_locked(file: &File) -> io::Result<bool> {
+    let mut found = whole_file(libc::F_RDLCK as _);
+    fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut found))?;
+    Ok(found.l_type != libc::F_UNLCK as libc::c_short)
+}
+
+fn whole_file(kind: libc::c_short) -> libc::flock {
+    libc::flock {
+        l_type: kind,
+        l_whence: libc::SEEK_SET as _,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+        #[cfg(target_os = "freebsd")]
+        l_sysid: 0,
     }
 }
