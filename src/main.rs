@@ -39,14 +39,16 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
         Invocation::Status { config, json } => {
             let style = Style::of(stdout.is_terminal(), env::var_os("NO_COLOR").as_deref());
-            status::status(&warned(Config::load_for_looking(&config)?), json, style, &mut stdout)
+            let (loaded, reading) = Config::load_for_looking(&config)?;
+            status::status(&warned(loaded), reading, json, style, &mut stdout)
         }
         Invocation::Restart { config } => {
             let progress = stderr.is_terminal().then_some(&mut stderr as &mut dyn Write);
             restart::restart(&warned(Config::load(&config)?), &mut stdout, progress)
         }
         Invocation::Logs { config, follow, lines } => {
-            logs::logs(&warned(Config::load_for_looking(&config)?), lines, follow, &mut stdout, &mut stderr)
+            let (loaded, reading) = Config::load_for_looking(&config)?;
+            logs::logs(&warned(loaded), reading, lines, follow, &mut stdout, &mut stderr)
         }
         Invocation::Launchd { config, action } => launchd::run(action, &warned(Config::load(&config)?), &mut stdout),
         Invocation::Print(text) => print(&mut stdout, &format!("{}\n", text.trim_end()), ExitCode::Ok),

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::Value;
-use support::{Fixture, LIMIT, Ran, Scene, Signal, quoted, send_signal, wait_for, wait_until};
+use support::{Fixture, LIMIT, Ran, Scene, Signal, quoted, send_signal, wait_for};
 
 /// The source that documents the fields of the JSON.
 const DOCUMENTED: &str = include_str!("../src/supervise/report/status.rs");
@@ -217,11 +217,49 @@ fn broken_edit_of_the_configuration_hides_neither_status_nor_logs() {
     send_signal(supervisor.pid(), Signal::SIGUSR1);
     supervisor.wait_nth_ready(2);
     supervisor.wait_for_log("cannot reload the configuration, keeping the old one");
-    wait_until("a healthy status", LIMIT, || scene.run(&["status"]).code == Some(0));
-    let ran = scene.run(&["status"]);
+    let ran = wait_for_status(&scene, 78, "worker: healthy for ");
     assert!(ran.stdout.contains("an older one is in force: ") && ran.stdout.contains("prot"), "{}", ran.stdout);
-    assert_eq!(scene.run(&["logs"]).code, Some(0));
+    assert_eq!(scene.run(&["logs"]).code, Some(78));
     assert!(ran.stderr.contains("worker.toml:") && ran.stderr.contains("prot"), "{}", ran.stderr);
+}
+
+#[test]
+fn config_that_is_no_toml_any_more_is_said_and_whoever_runs_is_found_all_the_same() {
+    let scene = Scene::new();
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    wait_for_status(&scene, 0, "worker: healthy for ");
+    fs::write(scene.file("worker.log"), "said before\n").expect("written");
+    let whole = fs::read_to_string(scene.config_file()).expect("a config");
+    let not_known = "worker: not known whether a supervisor runs; as far as the config can be read it would be in ";
+    for broken in
+        [format!("{whole}\nhealth_interval_secs 5\n"), format!("{whole}\nlog_keep = \"x"), format!("{whole}\0")]
+    {
+        fs::write(scene.config_file(), &broken).expect("written");
+        let ran = wait_for_status(&scene, 78, "worker: healthy for ");
+        assert!(ran.stderr.contains("worker.toml:"), "{}", ran.stderr);
+        assert_eq!([&json(&scene)["running"], &json(&scene)["healthy"]], [&Value::from(true), &true.into()]);
+        let ran = scene.run(&["logs"]);
+        assert_eq!(ran.code, Some(78));
+        assert!(ran.stdout.contains("said before\n"), "{ran:?}");
+        let ran = scene.run(&["restart"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
+    }
+    // Where the supervisor keeps its state is what can't be read.
+    fs::write(scene.config_file(), whole.replace("state_dir =", "state_dir")).expect("written");
+    let ran = scene.run(&["status"]);
+    assert_eq!(ran.code, Some(78));
+    assert!(ran.stdout.starts_with(not_known), "{ran:?}");
+    assert_eq!(json(&scene), serde_json::json!({ "running": null, "healthy": false }));
+    let ran = scene.run(&["logs"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(78), ""));
+    assert!(ran.stderr.contains("cannot tell which logs are meant: not known whether"), "{ran:?}");
+    assert_eq!(supervisor.worker_pid(), worker, "nobody was asked for anything");
+    assert_eq!(supervisor.stop(), 0);
+    fs::write(scene.config_file(), format!("{whole}\nhealth_interval_secs 5\n")).expect("written");
+    let ran = scene.run(&["status"]);
+    assert_eq!(ran.code, Some(78), "{ran:?}");
+    assert!(ran.stdout.starts_with(not_known), "{ran:?}");
 }
 
 #[test]
@@ -241,7 +279,8 @@ fn worker_that_is_gone_is_not_healthy_while_its_supervisor_can_not_say_so() {
 /// Makes the status file what it would be, had the wall clock been set back by so much after it was written.
 fn set_clock_back(scene: &Scene, by_ms: i64) {
     fn shift(value: &mut Value, name: &str, by_ms: i64) {
-        let is_time = name.ends_with("_ms") && !matches!(name, "health_interval_ms" | "uptime_ms" | "updated_boot_ms");
+        let is_time = name.ends_with("_ms")
+            && !matches!(name, "health_interval_ms" | "startup_timeout_ms" | "uptime_ms" | "updated_boot_ms");
         match value {
             Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| shift(value, name, by_ms)),
             Value::Array(values) => values.iter_mut().for_each(|value| shift(value, name, by_ms)),

@@ -15,8 +15,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use platform::{Signal, Signals};
 
+use super::status;
 use crate::cli::PROGRAM;
-use crate::config::Config;
+use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
 use crate::print;
 
@@ -31,10 +32,14 @@ const OUTPUT: Token = Token(1);
 /// Prints the last `lines` lines of both logs and, with `follow`, what is appended, until SIGINT, SIGTERM or SIGHUP
 /// comes or the reader goes away. What is odd about a log goes to `notes`.
 ///
+/// Of a config that is broken the logs of the supervisor that runs are shown, and the code is [`ExitCode::Config`].
+///
 /// # Errors
-/// The output can't be written, or signals can't be received (70).
+/// The output can't be written, or signals can't be received (70). The config is broken, and no supervisor of it was
+/// found (78): other logs than those that were meant are no answer.
 pub fn logs(
     config: &Config,
+    reading: Reading,
     lines: u32,
     follow: bool,
     output: &mut (impl Write + AsRawFd),
@@ -43,7 +48,11 @@ pub fn logs(
     // Taken over first, so that no ^C is too early to be served.
     let wait = follow.then(|| Wait::new(output.as_raw_fd())).transpose();
     let mut wait = wait.map_err(|error| Error::cannot(ExitCode::Internal, "receive signals", error))?;
-    let mut tail = Tail::new([&config.log_stdout, &config.log_stderr].map(PathBuf::as_path));
+    let (logs, code) = match reading {
+        Reading::Whole => ([config.log_stdout.clone(), config.log_stderr.clone()], ExitCode::Ok),
+        Reading::Broken => (logs_of_running(config)?, ExitCode::Config),
+    };
+    let mut tail = Tail::new(logs.iter().map(PathBuf::as_path));
     let mut show = || {
         tail.show_end(lines, output, notes)?;
         while let Some(wait) = &mut wait {
@@ -55,7 +64,13 @@ pub fn logs(
         }
         output.flush()
     };
-    print::end(show(), ExitCode::Ok)
+    print::end(show(), code)
+}
+
+fn logs_of_running(config: &Config) -> Result<[PathBuf; 2], Error> {
+    let status = status::find_running(config)?
+        .ok_or_else(|| Error::cannot(ExitCode::Config, "tell which logs are meant", status::unknown(config)))?;
+    Ok([status.log_stdout, status.log_stderr].map(PathBuf::from))
 }
 
 /// Waits for a while, or for a reason to end.

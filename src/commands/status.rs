@@ -6,19 +6,21 @@
 //! short while ago of a worker that lives.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use platform::Pid;
 
-use crate::config::Config;
+use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
 use crate::lock::{Held, Lock};
 use crate::policy::Condition;
 use crate::print::print;
 use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::supervise::report::status::{Exit, Probe, Status, Sync};
-use crate::time::{Now, millis, millis_and_tenth, span};
+use crate::time::{Now, millis_and_tenth, span};
 
 /// How long past its time a status is still taken for fresh: a loaded machine writes late.
 const SLACK_MS: u64 = 5_000;
@@ -66,28 +68,58 @@ pub enum Trust {
 /// `running`, and `healthy`, which is true only if the exit code is 0.
 ///
 /// Returns [`ExitCode::Ok`] for healthy, or for a reader that has gone away, [`ExitCode::Failed`] for not healthy,
-/// [`ExitCode::NotRunning`].
+/// [`ExitCode::NotRunning`]; and [`ExitCode::Config`] for a config that is broken: then a supervisor is shown if it is
+/// found all the same, and what was not read is not taken for what it is by default.
 ///
 /// # Errors
 /// The state directory is not ours alone (78); the lock can't be examined, or the output not be written (70).
-pub fn status(config: &Config, json: bool, style: Style, output: &mut dyn Write) -> Result<ExitCode, Error> {
+pub fn status(
+    config: &Config,
+    reading: Reading,
+    json: bool,
+    style: Style,
+    output: &mut dyn Write,
+) -> Result<ExitCode, Error> {
     let now = Now::read();
     let found = Found::look(config)?;
+    if reading == Reading::Broken && !found.is_running(config) {
+        let text = if json { UNKNOWN_JSON.to_owned() } else { format!("{}: {}\n", config.name, unknown(config)) };
+        return print(output, &text, ExitCode::Config);
+    }
     let status = found.status();
     let now_ms = found.now_ms(now);
-    let trust = found.trust(config, now_ms);
+    let trust = found.trust(now_ms);
+    let is_healthy = trust == Trust::Fresh && status.is_some_and(|status| status.healthy);
     let code = match trust {
+        Trust::Fresh | Trust::Outlived | Trust::Stale if reading == Reading::Broken => ExitCode::Config,
         Trust::Dead => ExitCode::NotRunning,
-        Trust::Fresh if status.is_some_and(|status| status.healthy) => ExitCode::Ok,
+        Trust::Fresh if is_healthy => ExitCode::Ok,
         Trust::Fresh | Trust::Outlived | Trust::Stale => ExitCode::Failed,
     };
     let text = match (json, status) {
-        (true, status) => as_json(status, trust != Trust::Dead, code == ExitCode::Ok),
+        (true, status) => as_json(status, trust != Trust::Dead, is_healthy),
         (false, Some(status)) => render(status, trust, now_ms, style),
         (false, None) => found.without_status(&config.name),
     };
     print(output, &text, code)
 }
+
+/// The status of the supervisor of a config that is broken, if one is found where the rest of it says.
+///
+/// # Errors
+/// As [`status`].
+pub(crate) fn find_running(config: &Config) -> Result<Option<Status>, Error> {
+    let found = Found::look(config)?;
+    Ok(if found.is_running(config) { found.file.ok().flatten() } else { None })
+}
+
+/// Where nobody was found, although somebody may run.
+pub(crate) fn unknown(config: &Config) -> String {
+    let dir = config.state_dir.join(&config.name);
+    format!("not known whether a supervisor runs; as far as the config can be read it would be in {dir:?}, and is not")
+}
+
+const UNKNOWN_JSON: &str = "{\"running\":null,\"healthy\":false}\n";
 
 /// What the state directory shows.
 struct Found {
@@ -126,14 +158,22 @@ impl Found {
         self.file.as_ref().ok().and_then(Option::as_ref)
     }
 
+    /// Whether a supervisor runs there, and says that it is the one of this very config.
+    fn is_running(&self, config: &Config) -> bool {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        let is_same =
+            |path: &Path| path == config.path || real(path).is_some_and(|path| Some(path) == real(&config.path));
+        self.held != Held::Free && self.status().is_some_and(|status| is_same(Path::new(&status.config_path)))
+    }
+
     fn now_ms(&self, now: Now) -> u64 {
         self.status().map_or(now.wall_ms, |status| status.now_ms(now, self.held != Held::Free))
     }
 
-    fn trust(&self, config: &Config, now_ms: u64) -> Trust {
+    fn trust(&self, now_ms: u64) -> Trust {
         match (&self.held, self.status()) {
             (Held::Free, _) => Trust::Dead,
-            (_, Some(status)) if is_stale(status, millis(config.startup_timeout), now_ms) => Trust::Stale,
+            (_, Some(status)) if is_stale(status, now_ms) => Trust::Stale,
             (_, Some(status)) if status.healthy && !self.lives(status.pid) => Trust::Outlived,
             (Held::By(_) | Held::Unknown, _) => Trust::Fresh,
         }
@@ -169,10 +209,13 @@ impl Found {
 
 /// Whether the supervisor should have written again by now. It does so at each transition, of which the next is due at
 /// its next deadline, and at each periodic probe. A start has many probes and may take all of its time.
-fn is_stale(status: &Status, startup_ms: u64, now_ms: u64) -> bool {
+fn is_stale(status: &Status, now_ms: u64) -> bool {
     let after_probes = status.updated_ms.saturating_add(status.health_interval_ms.saturating_mul(2));
-    let after_start =
-        if status.state == Condition::Starting.word() { status.since_ms.saturating_add(startup_ms) } else { 0 };
+    let after_start = if status.state == Condition::Starting.word() {
+        status.since_ms.saturating_add(status.startup_timeout_ms)
+    } else {
+        0
+    };
     let due_ms = after_probes.max(status.next_deadline_ms.unwrap_or(0)).max(after_start);
     now_ms > due_ms.saturating_add(SLACK_MS)
 }

@@ -145,6 +145,15 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// How much of a config file could be made out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// All of it.
+    Whole,
+    /// Something is wrong with it: what it says of name, state directory and logs may not be what it is meant to say.
+    Broken,
+}
+
 /// One thing wrong with a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

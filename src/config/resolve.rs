@@ -16,7 +16,7 @@ use super::file::{self, ReadError, Trusted};
 use super::keys::{KEYS, Kind};
 use super::read::{Reader, problem_at};
 use super::seconds;
-use super::{Config, ConfigError, Loaded, Problem};
+use super::{Config, ConfigError, Loaded, Problem, Reading};
 use crate::error::{SHOWN_BYTES_MAX, escape};
 
 /// How much of the parser's own message is shown, in bytes.
@@ -54,13 +54,14 @@ impl Config {
     ///
     /// # Errors
     /// The file can't be read or trusted.
-    pub fn load_for_looking(path: &Path) -> Result<Loaded, ConfigError> {
+    pub fn load_for_looking(path: &Path) -> Result<(Loaded, Reading), ConfigError> {
         let (mut loaded, problems) = read(path, std::env::var_os("HOME").as_deref())?;
-        if !problems.is_empty() {
-            let error = ConfigError::Content { path: path.into(), problems };
-            loaded.warnings = error.to_string().lines().map(str::to_owned).collect();
+        if problems.is_empty() {
+            return Ok((loaded, Reading::Whole));
         }
-        Ok(loaded)
+        let error = ConfigError::Content { path: path.into(), problems };
+        loaded.warnings = error.to_string().lines().map(str::to_owned).collect();
+        Ok((loaded, Reading::Broken))
     }
 }
 
@@ -71,10 +72,7 @@ fn read(path: &Path, home: Option<&OsStr>) -> Result<(Loaded, Vec<Problem>), Con
         ReadError::Missing => cannot_read(path, format_args!("no such file; {EXAMPLE}")),
         ReadError::Refused(cause) => cannot_read(path, cause),
     })?;
-    let (text, table, broken) = match parse(&bytes) {
-        Ok((text, table)) => (text, table, None),
-        Err(problem) => ("", DeTable::new(), Some(problem)),
-    };
+    let (text, table, broken) = parse(&bytes);
     let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home };
     let mut reader = Reader::new(text, &table, roots);
     let config = resolve(&mut reader, &absolute, roots);
@@ -89,15 +87,18 @@ fn cannot_read(path: &Path, cause: impl Display) -> ConfigError {
     ConfigError::File(format!("cannot read config {path:?}: {cause}"))
 }
 
-fn parse(bytes: &[u8]) -> Result<(&str, DeTable<'_>), Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        problem_at(bytes, error.valid_up_to(), "this is not valid UTF-8; save the file as UTF-8".into())
-    })?;
-    if let Some(offset) = text.find('\0') {
-        return Err(problem_at(bytes, offset, "this is a NUL, which no text holds; save the file as UTF-8".into()));
-    }
-    let table = DeTable::parse(text).map_err(|error| syntax_problem(text, &error))?;
-    Ok((text, table.into_inner()))
+/// The text as far as it is one, the table as far as the text makes one, and the first thing that is wrong with either.
+fn parse(bytes: &[u8]) -> (&str, DeTable<'_>, Option<Problem>) {
+    let valid = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let text = valid.split('\0').next().unwrap_or_default();
+    let what = if text.len() < valid.len() { "a NUL, which no text holds" } else { "not valid UTF-8" };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let problem = if text.len() < bytes.len() {
+        Some(problem_at(bytes, text.len(), format!("this is {what}; save the file as UTF-8")))
+    } else {
+        errors.first().map(|error| syntax_problem(text, error))
+    };
+    (text, table.into_inner(), problem)
 }
 
 /// A syntax error in our words where the parser's are bare, in its words otherwise.

@@ -101,6 +101,7 @@ impl Reporter {
         status.log_stdout = config.log_stdout.display().to_string();
         status.log_stderr = config.log_stderr.display().to_string();
         status.health_interval_ms = millis(config.health_interval);
+        status.startup_timeout_ms = millis(config.startup_timeout);
         status.streak_max = config.health_failures_before_restart;
         status.config_problem = None;
     }

@@ -66,6 +66,8 @@ pub struct Status {
     pub boot_id: String,
     /// From one probe to the next at rest; a file much older than this is out of date.
     pub health_interval_ms: u64,
+    /// How long a start may take.
+    pub startup_timeout_ms: u64,
     /// The worker's pid, while one lives.
     pub pid: Option<i32>,
     /// Which worker it is: 1 for the first of this supervisor.
