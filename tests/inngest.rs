@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs::create_dir;
+use std::fs::{create_dir, read_to_string};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -114,6 +114,24 @@ fn worker_in_cloud_mode_answers_401_and_is_healthy() {
     let answer = request(scene.port().number(), "GET", "/api/inngest").expect("an answer");
     assert_eq!(answer.status, 401);
     assert!(process_alive(pid_in(&ready)));
+}
+
+#[test]
+fn health_route_of_the_example_is_quiet_with_a_signing_key_and_its_endpoint_is_not() {
+    let port = free_port();
+    let _api = ApiStandIn::start(&port);
+    let scene = scene(&port).set_in("env", "INNGEST_DEV", "0").set_in("env", "INNGEST_SIGNING_KEY", SIGNING_KEY);
+    let scene = scene.set("health_endpoint", "\"/health\"").set("health_interval_secs", 0.1);
+    let supervisor = scene.start();
+    assert!(wait_long_for(&scene, &supervisor, 1, READY).contains("status 200"));
+    let log = || read_to_string(scene.file("worker.err")).unwrap_or_default();
+    for _ in 0..10 {
+        assert_eq!(request(scene.port().number(), "GET", "/health").expect("an answer").status, 200);
+    }
+    assert_eq!(log(), "");
+    // Why it has one.
+    assert_eq!(request(scene.port().number(), "GET", "/api/inngest").expect("an answer").status, 401);
+    wait_for("the SDK's complaint", START_LIMIT, || scene.story(), || (!log().is_empty()).then_some(()));
 }
 
 #[test]

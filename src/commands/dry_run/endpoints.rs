@@ -23,7 +23,7 @@ pub(super) fn findings(config: &Config, environment: Option<&Environment>) -> Ve
     findings.extend(listens_on_localhost(config, environment));
     findings.extend(airplay(config.port).filter(|_| cfg!(target_os = "macos")));
     if is_inngest(config) {
-        findings.extend(environment.and_then(|environment| no_signing_key(config, environment)));
+        findings.extend(environment.and_then(|environment| signing_key(config, environment)));
     }
     findings
 }
@@ -36,13 +36,14 @@ fn is_inngest(config: &Config) -> bool {
 fn health(config: &Config) -> Finding {
     let Config { health_endpoint: path, .. } = config;
     match (&config.health_status, &config.sync_endpoint) {
-        (StatusRule::OneOf(statuses), _) if is_inngest(config) && !statuses.contains(&401) => Finding::warn(
+        (StatusRule::OneOf(statuses), _) if path.contains("inngest") && !statuses.contains(&401) => Finding::warn(
             "health",
             "health_status lacks 401, which an Inngest endpoint in cloud mode answers to a probe; add it".into(),
         ),
-        (_, Some(sync)) if path == "/" => Finding::warn(
+        (_, Some(_)) if path == "/" => Finding::warn(
             "health",
-            format!("GET / may get a 404, which is healthy but says little; set health_endpoint = {sync:?}"),
+            "GET / may get a 404, which is healthy but says little; set health_endpoint to a route such as /health"
+                .into(),
         ),
         _ => {
             let (address, interval) = (config.address(), secs(config.health_interval));
@@ -106,18 +107,25 @@ fn airplay(port: u16) -> Option<Finding> {
     matches!(port, 5000 | 7000).then(|| Finding::warn("port", text()))
 }
 
-fn no_signing_key(config: &Config, environment: &Environment) -> Option<Finding> {
+/// With a key the SDK logs a stack trace for each request that is not signed (4.24: 759 bytes), as no probe is.
+fn signing_key(config: &Config, environment: &Environment) -> Option<Finding> {
     let value = |name| environment.value(name).and_then(|value| value.to_str()).unwrap_or_default();
     let is_dev = !matches!(value("INNGEST_DEV"), "" | "0" | "false") || value("NODE_ENV").starts_with("dev");
     let has_key =
         environment.value(SIGNING_KEY).is_some() || config.secrets.iter().any(|secret| secret.variable == SIGNING_KEY);
-    (!is_dev && !has_key).then(|| {
-        let text = format!(
+    let text = match (is_dev, has_key) {
+        (false, false) => format!(
             "the worker gets neither {SIGNING_KEY} nor INNGEST_DEV=1: unless it sets one itself, \
-             its endpoint answers 500, which is not healthy"
-        );
-        Finding::warn("inngest", text)
-    })
+             its endpoint answers 500 to every request"
+        ),
+        (false, true) if config.health_endpoint.contains("inngest") => format!(
+            "with {SIGNING_KEY} the SDK logs a stack trace for each probe of {}; \
+             better probe a route of its own, such as /health",
+            config.health_endpoint
+        ),
+        (_, _) => return None,
+    };
+    Some(Finding::warn("inngest", text))
 }
 
 #[cfg(test)]
@@ -145,16 +153,27 @@ mod tests {
     #[test]
     fn an_inngest_worker_with_key_or_dev_server_is_well() {
         let well = format!("{PROBE}{SYNC}");
-        assert_eq!(said(&inngest(), &[("INNGEST_SIGNING_KEY", "x")]), well);
         assert_eq!(said(&inngest(), &[("INNGEST_DEV", "1"), ("PORT", "3111")]), well);
+        let quiet = || Config { health_endpoint: "/health".into(), ..inngest() };
+        let well = well.replace("3111/api/inngest every", "3111/health every");
+        assert_eq!(said(&quiet(), &[("INNGEST_SIGNING_KEY", "x")]), well);
         let secret = SecretEntry { variable: SIGNING_KEY.into(), name: "key".into(), required: false };
-        assert_eq!(said(&Config { secrets: vec![secret], ..inngest() }, &[("INNGEST_DEV", "0")]), well);
+        let strict = StatusRule::OneOf(vec![200]);
+        let config = Config { secrets: vec![secret], health_status: strict, ..quiet() };
+        assert_eq!(said(&config, &[("INNGEST_DEV", "0")]), well);
     }
 
     #[test]
-    fn an_inngest_worker_without_key_will_not_be_healthy() {
+    fn a_signed_inngest_endpoint_is_noisy_when_it_is_probed() {
+        let warning = "warn  inngest     with INNGEST_SIGNING_KEY the SDK logs a stack trace for each probe of \
+                       /api/inngest; better probe a route of its own, such as /health";
+        assert_eq!(said(&inngest(), &[("INNGEST_SIGNING_KEY", "x")]), format!("{PROBE}{SYNC}\n{warning}"));
+    }
+
+    #[test]
+    fn an_inngest_worker_without_key_will_answer_nothing() {
         let warning = "warn  inngest     the worker gets neither INNGEST_SIGNING_KEY nor INNGEST_DEV=1: unless it sets \
-                       one itself, its endpoint answers 500, which is not healthy";
+                       one itself, its endpoint answers 500 to every request";
         for variables in [&[][..], &[("INNGEST_DEV", "0")]] {
             assert_eq!(said(&inngest(), variables), format!("{PROBE}{SYNC}\n{warning}"));
         }
@@ -173,8 +192,8 @@ mod tests {
     #[test]
     fn a_default_endpoint_beside_a_sync_says_little() {
         let config = Config { health_endpoint: "/".into(), ..inngest() };
-        let warning = "warn  health      GET / may get a 404, which is healthy but says little; set health_endpoint = \
-                       \"/api/inngest\"\n";
+        let warning = "warn  health      GET / may get a 404, which is healthy but says little; set health_endpoint to \
+                       a route such as /health\n";
         assert_eq!(said(&config, &[("INNGEST_DEV", "1")]), format!("{warning}{SYNC}"));
     }
 
