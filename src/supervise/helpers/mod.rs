@@ -3,4 +3,5 @@
 pub(crate) mod hooks;
 pub(crate) mod process;
 mod secret_answer;
+mod secret_entry;
 pub(crate) mod secrets;

@@ -16,8 +16,8 @@ use platform::{Lifetime, Pid};
 
 use super::process::{Command, Helper, Task, Zombies, base_dir, helper_env};
 use super::secret_answer::{self as answer, Refusal};
-use crate::config::{Config, SecretEntry};
-use crate::error::{SHOWN_BYTES_MAX, escape};
+use super::secret_entry::{Entry, LeaseFailure, Purpose, failure};
+use crate::config::Config;
 use crate::policy::Generation;
 use crate::supervise::launch::environment::Secret;
 use crate::supervise::report::happening::Happening;
@@ -34,9 +34,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a tool's argument holds in place of the secret's name.
 const PLACEHOLDER: &str = "{name}";
-
-/// How many secrets one message explains.
-const EXPLAINED_MAX: usize = 8;
 
 /// The answer to a launch.
 #[derive(Debug, PartialEq)]
@@ -77,40 +74,6 @@ enum Launch {
     MayGoOn,
 }
 
-struct Entry {
-    wanted: SecretEntry,
-    known: Option<Known>,
-    /// Why the last lease failed; `None` if it did not.
-    failure: Option<LeaseFailure>,
-}
-
-struct Known {
-    secret: Secret,
-    leased_at: Instant,
-    /// The clock of instants stands still while the machine sleeps, and a lease does not.
-    leased_at_boot: Duration,
-}
-
-impl Known {
-    /// By whichever clock says more: being too eager is harmless.
-    fn age(&self, now: Instant) -> Duration {
-        let with_sleep = platform::since_boot().saturating_sub(self.leased_at_boot);
-        now.saturating_duration_since(self.leased_at).max(with_sleep)
-    }
-}
-
-struct LeaseFailure {
-    reason: String,
-    /// `None`: its tool gets the next try at once.
-    at: Option<Instant>,
-}
-
-impl LeaseFailure {
-    fn at_rest(self) -> Self {
-        Self { at: None, ..self }
-    }
-}
-
 /// One run of the tool.
 struct Lease {
     /// Index of the secret.
@@ -118,15 +81,6 @@ struct Lease {
     purpose: Purpose,
     helper: Helper,
     give_up_at: Instant,
-}
-
-/// What a lease is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// A launch waits for it, and says when to give up.
-    Launch,
-    /// Nobody waits: there is a value to go on with.
-    Refresh,
 }
 
 impl Secrets {
@@ -342,76 +296,11 @@ impl Secrets {
     }
 }
 
-impl Entry {
-    fn unknown(wanted: SecretEntry) -> Self {
-        Self { wanted, known: None, failure: None }
-    }
-
-    fn variable(&self) -> &str {
-        &self.wanted.variable
-    }
-
-    /// Whether no worker can be started without it.
-    fn is_wanting(&self) -> bool {
-        self.wanted.required && self.known.is_none()
-    }
-
-    /// Takes over what came of a lease, and says what is to be told of it. A failure that stops the launch is told by
-    /// that.
-    fn take_over(&mut self, result: Result<Secret, String>, purpose: Purpose, now: Instant, news: &mut Vec<Happening>) {
-        let (variable, was_told) = (self.variable().to_owned(), self.failure.is_some() && !self.is_wanting());
-        match result {
-            Ok(secret) => {
-                let is_other = self.known.as_ref().is_some_and(|known| known.secret != secret);
-                self.known = Some(Known { secret, leased_at: now, leased_at_boot: platform::since_boot() });
-                self.failure = None;
-                if purpose == Purpose::Refresh && is_other {
-                    let shown = escape(&variable, SHOWN_BYTES_MAX);
-                    let text = format!("secret {shown} has changed; the worker gets the new value at its next start");
-                    news.push(Happening::Warning { kind: "secret-changed", text });
-                }
-                news.extend(was_told.then_some(Happening::LeasedAgain { variable }));
-            }
-            Err(reason) => {
-                self.failure = Some(LeaseFailure { reason: reason.clone(), at: Some(now) });
-                let has_last_value = self.known.is_some();
-                news.extend((!self.is_wanting()).then_some(Happening::LeaseFailed {
-                    variable,
-                    reason,
-                    has_last_value,
-                }));
-            }
-        }
-    }
-
-    fn shown(&self) -> String {
-        escape(self.variable(), SHOWN_BYTES_MAX)
-    }
-}
-
-/// Names the secrets that a worker can't do without, those with the same reason together.
-fn failure(wanting: &[&Entry]) -> String {
-    let mut groups: Vec<(&str, Vec<String>)> = Vec::new();
-    for entry in wanting.iter().take(EXPLAINED_MAX) {
-        let reason = entry.failure.as_ref().map_or("not leased yet", |failure| failure.reason.as_str());
-        match groups.iter_mut().find(|(of_group, _)| *of_group == reason) {
-            Some((_, variables)) => variables.push(entry.shown()),
-            None => groups.push((reason, vec![entry.shown()])),
-        }
-    }
-    let groups: Vec<String> =
-        groups.into_iter().map(|(reason, variables)| format!("{} ({reason})", variables.join(", "))).collect();
-    let rest = match wanting.len().saturating_sub(EXPLAINED_MAX) {
-        0 => String::new(),
-        count => format!(", and {count} more"),
-    };
-    format!("cannot lease required secrets: {}{rest}", groups.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::process::testing::{Bench, shell};
     use super::*;
+    use crate::config::SecretEntry;
     use crate::supervise::report::message::Message;
     use crate::supervise::report::messages::Known;
     use crate::supervise::report::status::Status;
@@ -608,7 +497,7 @@ mod tests {
         let script = format!("cd '{}'; {script}", Bench::dir_of("s-lacks").display());
         let mut fixture = Fixture::new("s-lacks", &script, &[("A", "a"), ("B", "b")], "secrets_max_age_secs = 1");
         // The machine has slept since: the clock of instants did not count that.
-        fixture.secrets.entries[0].known = Some(super::Known {
+        fixture.secrets.entries[0].known = Some(super::super::secret_entry::Known {
             secret: Secret::new(b"1".to_vec()),
             leased_at: fixture.now,
             leased_at_boot: Duration::ZERO,
