@@ -56,6 +56,8 @@ pub(crate) struct Secrets {
     max_age: Duration,
     /// At most one for each secret.
     leases: Vec<Lease>,
+    /// Leases that have failed, of secrets by their index, and are not told of yet.
+    refusals: Vec<(usize, Purpose, Refusal)>,
     launch: Launch,
     look_at: Instant,
     zombies: Zombies,
@@ -93,6 +95,7 @@ impl Secrets {
             timeout: config.secrets_timeout,
             max_age: config.secrets_max_age,
             leases: Vec::new(),
+            refusals: Vec::new(),
             launch: Launch::Free,
             look_at: Instant::now(),
             zombies: Zombies::default(),
@@ -154,19 +157,21 @@ impl Secrets {
         self.look_at = now + LOOK_PAUSE;
         let timed_out = |lease: &Lease| lease.purpose == Purpose::Refresh && now >= lease.give_up_at;
         for mut lease in std::mem::take(&mut self.leases) {
-            let result = match lease.helper.proceed() {
-                Some(done) => self.learn(lease.entry, answer::value(done)),
+            let Lease { entry, purpose, .. } = lease;
+            match lease.helper.proceed().map(answer::value) {
+                Some(Ok(value)) => {
+                    self.redactor.learn(self.entries[entry].variable(), &value);
+                    self.entries[entry].take_over(Ok(value), purpose, now, news);
+                }
+                Some(Err(refusal)) => self.refusals.push((entry, purpose, refusal)),
                 None if timed_out(&lease) => {
                     self.zombies.kill_and_keep(&mut lease.helper);
-                    Err(format!("timed out after {}", secs(self.timeout)))
+                    self.refusals.push((entry, purpose, self.too_late()));
                 }
-                None => {
-                    self.leases.push(lease);
-                    continue;
-                }
-            };
-            self.entries[lease.entry].take_over(result, lease.purpose, now, news);
+                None => self.leases.push(lease),
+            }
         }
+        self.take_over_refusals(now, news);
         let Launch::Waits(generation) = self.launch else { return None };
         if self.is_waited_for() {
             return None;
@@ -175,12 +180,19 @@ impl Secrets {
         Some(generation)
     }
 
-    /// What a tool has answered: from now on its value is not shown, nor by what it says of itself.
-    fn learn(&mut self, entry: usize, answer: Result<Secret, Refusal>) -> Result<Secret, String> {
-        if let Ok(value) = &answer {
-            self.redactor.learn(self.entries[entry].variable(), value);
+    /// What tools say of their failures may repeat what another prints that still runs: it is shown when all are over,
+    /// or a launch has to go on.
+    fn take_over_refusals(&mut self, now: Instant, news: &mut Vec<Happening>) {
+        if self.is_waited_for() || (self.launch == Launch::Free && !self.leases.is_empty()) {
+            return;
         }
-        answer.map_err(|refusal| refusal.shown(&self.redactor))
+        for (entry, purpose, refusal) in std::mem::take(&mut self.refusals) {
+            self.entries[entry].take_over(Err(refusal.shown(&self.redactor)), purpose, now, news);
+        }
+    }
+
+    fn too_late(&self) -> Refusal {
+        Refusal::new(format!("timed out after {}", secs(self.timeout)))
     }
 
     /// The processes that are still to be reaped here.
@@ -199,18 +211,22 @@ impl Secrets {
             return self.abort();
         }
         self.proceed(now, news);
+        let mut late = Vec::new();
         let is_waited_for = |lease: &mut Lease| lease.purpose == Purpose::Launch;
         for mut lease in self.leases.extract_if(.., is_waited_for) {
             self.zombies.kill_and_keep(&mut lease.helper);
-            let reason = format!("timed out after {}", secs(self.timeout));
-            self.entries[lease.entry].take_over(Err(reason), lease.purpose, now, news);
+            late.push((lease.entry, lease.purpose));
         }
+        let refusals = late.into_iter().map(|(entry, purpose)| (entry, purpose, self.too_late()));
+        self.refusals.extend(refusals.collect::<Vec<_>>());
         self.launch = Launch::MayGoOn;
+        self.take_over_refusals(now, news);
     }
 
     /// Ends all leases and forgets them.
     pub(crate) fn abort(&mut self) {
         self.launch = Launch::Free;
+        self.refusals.clear();
         for mut lease in self.leases.drain(..) {
             self.zombies.kill_and_keep(&mut lease.helper);
         }
@@ -253,7 +269,8 @@ impl Secrets {
     }
 
     fn is_being_leased(&self, entry: usize) -> bool {
-        self.leases.iter().any(|lease| lease.entry == entry)
+        let refused = self.refusals.iter().map(|(refused, ..)| *refused);
+        self.leases.iter().map(|lease| lease.entry).chain(refused).any(|leased| leased == entry)
     }
 
     fn is_waited_for(&self) -> bool {
