@@ -11,7 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use platform::{Identity, Pid};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::{Error, ExitCode};
 
@@ -185,9 +186,8 @@ pub struct WorkerRecord {
     on_disk: Record,
 }
 
-/// Either the mark of a worker that is being spawned, or a worker. No enum: what reads one of those is larger by far.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
+/// Either the mark of a worker that is being spawned, or a worker.
+#[derive(Default, Serialize)]
 struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     launching: Option<String>,
@@ -274,13 +274,14 @@ impl WorkerRecord {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Record::Unclear),
             Err(error) => return Err(error),
         };
-        Ok(match serde_json::from_slice(&bytes) {
-            Ok(None) => Record::Nobody,
-            Ok(Some(Line { launching: Some(mark), pid: None, started: None })) => Record::Launching(mark),
-            Ok(Some(Line { launching: None, pid: Some(pid), started: Some(started) })) => {
-                Pid::new(pid).map_or(Record::Unclear, |pid| Record::Worker(Identity { pid, started: started.into() }))
-            }
-            Ok(Some(_)) | Err(_) => Record::Unclear,
+        let value = serde_json::from_slice(&bytes).unwrap_or(Value::Bool(false));
+        let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let pid = value.get("pid").and_then(Value::as_i64).and_then(|pid| Pid::new(pid.try_into().ok()?));
+        Ok(match (text("launching"), pid, text("started")) {
+            (None, None, None) if value.is_null() => Record::Nobody,
+            (Some(mark), None, None) => Record::Launching(mark),
+            (None, Some(pid), Some(started)) => Record::Worker(Identity { pid, started: started.into() }),
+            _ => Record::Unclear,
         })
     }
 }

@@ -196,6 +196,7 @@ pub fn describe(pid: Pid) -> ProcessInfo {
 }
 
 /// The user that a process runs as; None where that can't be told.
+#[cfg(target_os = "linux")]
 pub(crate) fn user_id(pid: Pid) -> Option<u32> {
     sys::user_id(pid)
 }

@@ -10,6 +10,7 @@ pub(crate) mod messages;
 pub mod own_log;
 pub(crate) mod redact;
 pub mod status;
+mod status_reader;
 pub(crate) mod throttle;
 
 use std::time::Duration;

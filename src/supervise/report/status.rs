@@ -11,11 +11,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::cut;
 use crate::policy::Condition;
-use crate::state_dir::{StateDir, read_file, replace_file};
+use crate::state_dir::{StateDir, replace_file};
 use crate::time::Now;
 
 /// A status is as long as one of these, or two…, so that one has room in the place of another. Most take a fifth.
@@ -32,8 +32,7 @@ const NAMES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 400;
 
 /// Everything there is to know, as of the last transition or periodic probe.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Status {
     /// Whether a supervisor runs: true in the file, where it only says that one wrote it; `status --json` knows.
     pub running: bool,
@@ -185,16 +184,6 @@ impl Status {
         replace_file(&path, &[b' '; SLOT_BYTES])?;
         fs::remove_file(path)
     }
-
-    /// Reads the status file in `dir`. None: there is none.
-    ///
-    /// # Errors
-    /// InvalidData for a file that is no status, or is longer than [`crate::state_dir::FILE_BYTES_MAX`]; else what open
-    /// or read report.
-    pub fn read(dir: &StateDir) -> io::Result<Option<Status>> {
-        let Some(bytes) = read_file(&dir.status_path())? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-    }
 }
 
 /// Blanks up to a whole number of these, and a line's end.
@@ -212,8 +201,7 @@ fn length_of(path: &Path) -> Option<usize> {
 }
 
 /// How a worker ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Exit {
     /// When.
     pub at_ms: u64,
@@ -232,8 +220,7 @@ pub struct Exit {
 }
 
 /// How a probe went.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Probe {
     /// When it ended.
     pub at_ms: u64,
@@ -246,8 +233,7 @@ pub struct Probe {
 }
 
 /// How a registration went.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sync {
     /// When it ended.
     pub at_ms: u64,
@@ -260,8 +246,7 @@ pub struct Sync {
 }
 
 /// One step of the supervisor.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Transition {
     /// When.
     pub at_ms: u64,
@@ -285,6 +270,7 @@ pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::status_reader;
     use super::*;
     use crate::state_dir::FILE_BYTES_MAX;
 
@@ -345,9 +331,62 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back_in_every_field() {
+        let text = || "text".to_owned();
+        let status = Status {
+            running: true,
+            version: text(),
+            supervisor_pid: 1,
+            name: text(),
+            config_path: text(),
+            address: text(),
+            log_stdout: text(),
+            log_stderr: text(),
+            state: text(),
+            healthy: true,
+            since_ms: 2,
+            updated_ms: 3,
+            updated_boot_ms: 4,
+            boot_id: text(),
+            health_interval_ms: 5,
+            startup_timeout_ms: 6,
+            pid: Some(7),
+            generation: 8,
+            started_ms: Some(9),
+            restarts: 10,
+            failed_starts: 11,
+            streak: 12,
+            streak_max: 13,
+            last_exit: Some(Exit {
+                at_ms: 14,
+                generation: 15,
+                pid: 16,
+                reason: text(),
+                uptime_ms: Some(17),
+                asked_for: true,
+                stderr: Some(text()),
+            }),
+            last_probe: Some(Probe { at_ms: 18, healthy: true, result: text(), latency_us: 19 }),
+            sync: Some(Sync { at_ms: 20, accepted: true, result: text(), failures: 21 }),
+            next_step: Some(text()),
+            next_deadline_ms: Some(22),
+            port_holder: Some(text()),
+            problem: Some(text()),
+            config_problem: Some(text()),
+            stale_secrets: vec![text()],
+            absent_secrets: vec![text()],
+            left_running: vec![text()],
+            log_problems: vec![text()],
+            transitions: vec![Transition { at_ms: 23, message: text() }],
+        };
+        assert_eq!(status_reader::read(&serde_json::to_vec(&status).unwrap()), Ok(status));
+        assert!(status_reader::read(b"[]").is_err() && status_reader::read(b"{").is_err());
+    }
+
+    #[test]
     fn a_status_of_another_version_is_read_as_far_as_it_goes() {
         let text = r#"{"state":"running","pid":7,"moon":"full","last_probe":{"healthy":true,"mood":3}}"#;
-        let status: Status = serde_json::from_str(text).expect("unknown and missing fields are no error");
+        let status = status_reader::read(text.as_bytes()).expect("unknown and missing fields are no error");
         assert_eq!((status.state.as_str(), status.pid, status.generation), ("running", Some(7), 0));
         assert_eq!(status.last_probe, Some(Probe { healthy: true, ..Probe::default() }));
     }
