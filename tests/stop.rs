@@ -376,3 +376,22 @@ fn many_restarts_at_once_are_few_and_never_two_workers() {
     assert!(others.iter().all(|pid| !process_alive(*pid)), "{others:?} beside {last}");
     assert!(scene.report().starts().len() < 50, "{}", scene.report());
 }
+
+#[test]
+fn hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let scene = Scene::new();
+    let program = scene.program();
+    let mut nohup = std::process::Command::new("/bin/sh");
+    nohup.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut nohup, &program);
+    let supervisor = scene.start_with(&mut nohup);
+    let worker = supervisor.wait_ready();
+    supervisor.signal(Signal::SIGHUP);
+    // Signals are served in order of their numbers: what this one leads to comes after what the first would have.
+    supervisor.signal(Signal::SIGUSR1);
+    supervisor.wait_nth_ready(2);
+    assert!(!process_alive(worker));
+    assert_eq!(scene.report().starts()[0].field("ignored"), "none");
+    assert_eq!(scene.report().signals_of(worker).first(), Some(&"TERM"));
+    assert_eq!(supervisor.stop(), 0);
+}

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::signal::SigSet;
 
-use super::signal::{Signal, catch, disregard_the_unheeded};
+use super::signal::{Signal, catch, disregard_the_unheeded, taken_over};
 use crate::limits;
 
 /// Never wait.
@@ -24,32 +24,36 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over every signal of [`Signal::LISTENED`]; those that mean nothing here do nothing from now on.
+    /// Takes over every signal of [`Signal::LISTENED`], but for a SIGHUP that is ignored, which stays so; those that
+    /// mean nothing here do nothing from now on.
     ///
     /// # Errors
     /// No descriptor (EMFILE, ENFILE) or no memory for it; then the signals act as before.
     pub fn open() -> io::Result<Signals> {
         let queue = Kqueue::new()?;
         limits::close_on_exec(queue.as_fd().as_raw_fd());
-        let changes = Signal::LISTENED.map(|signal| {
+        // EVFILT_SIGNAL tells of ignored ones too.
+        let taken = taken_over();
+        let register = |signal: &Signal| {
             let ident = signal.number().cast_unsigned() as usize;
             change(ident, EventFilter::EVFILT_SIGNAL, EvFlags::EV_ADD, FilterFlag::empty())
-        });
+        };
+        let changes: Vec<KEvent> = taken.iter().map(register).collect();
         queue.kevent(&changes, &mut [], Some(AT_ONCE))?;
         // Registered before it is caught, or a signal in between would be caught and queued nowhere.
         // EVFILT_SIGNAL does not replace the disposition: a default SIGTERM would still kill.
-        for signal in Signal::LISTENED {
+        for &signal in &taken {
             // Of children only exits, not stops.
             let stops = if signal == Signal::Child { libc::SA_NOCLDSTOP } else { 0 };
             catch(signal.number(), libc::SA_RESTART | stops)?;
         }
         disregard_the_unheeded()?;
         let mut signals = Signals { queue, earlier: Vec::new() };
-        signals.earlier = signals.sent_so_far()?;
+        signals.earlier = signals.sent_so_far(&taken)?;
         if !signals.earlier.is_empty() {
             signals.wake()?;
         }
-        let mask: SigSet = Signal::LISTENED.into_iter().map(Signal::to_nix).collect();
+        let mask: SigSet = taken.iter().map(|signal| signal.to_nix()).collect();
         mask.thread_unblock()?;
         Ok(signals)
     }
@@ -67,10 +71,9 @@ impl Signals {
 
     /// What a blocked mask holds back, once each. Asked for pending signals first: one that comes in between is then
     /// at worst in both sets, never queued twice.
-    fn sent_so_far(&mut self) -> io::Result<Vec<Signal>> {
+    fn sent_so_far(&mut self, taken: &[Signal]) -> io::Result<Vec<Signal>> {
         let pending = pending_signals()?;
-        let mut sent: Vec<Signal> =
-            Signal::LISTENED.into_iter().filter(|signal| pending.contains(signal.to_nix())).collect();
+        let mut sent: Vec<Signal> = taken.iter().copied().filter(|signal| pending.contains(signal.to_nix())).collect();
         while let Some(signal) = self.read()? {
             if !sent.contains(&signal) {
                 sent.push(signal);

@@ -8,23 +8,25 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::signal::{Signal, disregard_the_unheeded};
+use super::signal::{Signal, disregard_the_unheeded, taken_over};
 
 /// Signals sent to this process, as a pollable queue.
 #[derive(Debug)]
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Takes over every signal of [`Signal::LISTENED`]; those that mean nothing here do nothing from now on.
+    /// Takes over every signal of [`Signal::LISTENED`], but for a SIGHUP that is ignored, which stays so; those that
+    /// mean nothing here do nothing from now on.
     ///
     /// # Errors
     /// No descriptor (EMFILE, ENFILE) or no memory for it; then the signals stay pending.
     pub fn open() -> io::Result<Signals> {
-        let mask: SigSet = Signal::LISTENED.into_iter().map(Signal::to_nix).collect();
+        let taken = taken_over();
+        let mask: SigSet = taken.iter().map(|signal| signal.to_nix()).collect();
         // Blocked first, so that no signal acts in between. A blocked signal is queued even when it is ignored, but an
         // ignored SIGCHLD would still make the kernel reap our children, hence the defaults.
         mask.thread_block()?;
-        for listened in Signal::LISTENED {
+        for listened in taken {
             // SAFETY: SIG_DFL installs no code of ours.
             unsafe { signal(listened.to_nix(), SigHandler::SigDfl) }?;
         }

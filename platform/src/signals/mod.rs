@@ -11,4 +11,6 @@ pub use self::kqueue::Signals;
 #[cfg(target_os = "linux")]
 pub use self::linux::Signals;
 pub use self::signal::Signal;
+#[cfg(target_os = "linux")]
+pub(crate) use self::signal::is_ignored;
 pub(crate) use self::signal::name_of;

@@ -119,6 +119,23 @@ pub(super) fn catch(number: c_int, flags: c_int) -> io::Result<()> {
     }
 }
 
+/// Those of [`Signal::LISTENED`] that are taken over. A SIGHUP that is ignored is left so: nohup(1) asks for that, and
+/// the terminal's end is not ours then.
+pub(super) fn taken_over() -> Vec<Signal> {
+    let is_taken = |signal: &Signal| *signal != Signal::Hup || !is_ignored(signal.number());
+    Signal::LISTENED.into_iter().filter(is_taken).collect()
+}
+
+/// Whether a signal is ignored. False also for the numbers that the C library keeps for itself.
+pub(crate) fn is_ignored(signal: c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: null sets nothing, `action` is there to be written, and all zeroes is a valid value of it.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// A signal's name as manuals write it, such as "SIGKILL"; "unknown signal" for a number without one (real-time
 /// signals have none).
 pub(crate) fn name_of(number: i32) -> &'static str {

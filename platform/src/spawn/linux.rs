@@ -22,6 +22,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use super::command::{Command, Lifetime, SpawnStage};
 use crate::limits;
 use crate::pid::own_pid;
+use crate::signals::is_ignored;
 
 /// Several times what the calls before an execve take. In 16 bytes each, as the ABIs want a stack to be aligned.
 const STACK_BYTES: usize = 8 * 1024;
@@ -97,16 +98,6 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
 fn ignored_signals() -> &'static [c_int] {
     static IGNORED: OnceLock<Vec<c_int>> = OnceLock::new();
     IGNORED.get_or_init(|| (1..=SIGNALS_MAX).filter(|signal| is_ignored(*signal)).collect())
-}
-
-/// False also for the numbers that the C library keeps for itself.
-fn is_ignored(signal: c_int) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: null sets nothing, `action` is there to be written, and all zeroes is a valid value of it.
-    unsafe {
-        libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
-            && action.assume_init().sa_sigaction == libc::SIG_IGN
-    }
 }
 
 /// The first and only function of the new process.
