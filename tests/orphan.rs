@@ -308,6 +308,31 @@ fn recorded_worker(scene: &Scene) -> Option<i32> {
     i32::try_from(record["pid"].as_i64()?).ok()
 }
 
+#[test]
+fn what_left_the_session_of_a_killed_supervisors_worker_is_told_or_ended() {
+    for (end_detached, worker_dies) in [(false, false), (false, true), (true, false), (true, true)] {
+        let scene = Scene::new().worker(&["--life", "--detach", "--life"]).set("end_detached", end_detached);
+        let first = scene.start();
+        let worker = first.wait_ready();
+        wait_until_recorded(&scene, worker);
+        let detached = scene.report().descendants()[0];
+        first.kill();
+        if worker_dies {
+            send_signal(worker, Signal::SIGKILL);
+        }
+        let second = scene.start();
+        second.wait_ready();
+        if end_detached {
+            wait_until("the end of what was detached", LIMIT, || !process_alive(detached));
+        } else {
+            let line = second.wait_for_log("left running: ");
+            assert!(line.contains(&format!("pid {detached} (")) && process_alive(detached), "{line}");
+        }
+        assert_eq!(second.stop(), 0);
+        send_signal(detached, Signal::SIGKILL);
+    }
+}
+
 /// A worker whose supervisor was killed.
 fn orphan_of(scene: &Scene) -> i32 {
     let first = scene.start();

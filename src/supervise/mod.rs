@@ -72,6 +72,8 @@ struct Supervisor {
     /// `None`: another supervisor has it, and this one gives way.
     lock: Option<Lock>,
     record: WorkerRecord,
+    /// What the marks of an earlier supervisor's workers begin with.
+    predecessor: Option<String>,
     reporter: Reporter,
     /// Set by the policy's `Quit`.
     end: Option<ExitCode>,
@@ -210,10 +212,14 @@ impl Supervisor {
             Session::of(departure.pid, scope).signal(Signal::Kill);
         }
         let mark = self.launcher.mark(departure.generation);
-        let is_borne = |value: &[u8]| value == mark.as_bytes();
+        // Of an earlier supervisor's workers the mark of none is known, but what all of them begin with.
+        let is_borne = |value: &[u8]| match &self.predecessor {
+            Some(prefix) if departure.generation == Generation::ADOPTED => value.starts_with(prefix.as_bytes()),
+            Some(_) | None => value == mark.as_bytes(),
+        };
         let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope).unwrap_or_default();
         // Those that were killed just now may take a moment to go.
-        left.retain(|pid| !platform::is_session_member(*pid, departure.pid));
+        left.retain(|pid| !platform::is_session_member(*pid, departure.pid) && !platform::is_self_or_ancestor(*pid));
         if self.config.end_detached {
             return kill_all(left);
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use mio::{Events, Poll};
-use platform::{Lifetime, Signals};
+use platform::{ExitStatus, Lifetime, Signals};
 
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
@@ -19,12 +19,12 @@ use super::port::{PortWatch, doubt};
 use super::report::Reporter;
 use super::report::status::Status;
 use super::sources::SignalReader;
-use super::worker::Worker;
+use super::worker::{Departure, Worker};
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::lock::{Lock, name_holder};
-use crate::policy::{Condition, KILL_TIME, Machine};
+use crate::policy::{Condition, Generation, KILL_TIME, Machine};
 use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::{Now, secs};
 
@@ -78,6 +78,15 @@ struct Left {
     worker: Option<Worker>,
     /// Which supervisor it was, if it was killed and its helpers may live.
     killed: Option<(u32, String)>,
+}
+
+impl Left {
+    /// The recorded worker, if it has gone while no supervisor ran.
+    fn gone(&self) -> Option<Departure> {
+        let (Record::Worker(identity), None) = (&self.record, &self.worker) else { return None };
+        let (generation, status) = (Generation::ADOPTED, ExitStatus::Unknown);
+        Some(Departure { generation, pid: identity.pid, status, lived: None })
+    }
 }
 
 impl Setup {
@@ -164,6 +173,12 @@ impl Setup {
     }
 }
 
+/// What the marks of the last supervisor's workers begin with.
+fn predecessor_of(lock: &Lock, name: &str) -> Option<String> {
+    let (pid, started) = lock.last_holder()?;
+    Some(format!("{name}:{pid}:{started}:"))
+}
+
 fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     let Setup { config, poll, signals, launcher, state_dir } = setup;
     let now = Now::read();
@@ -181,11 +196,13 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     }
     let (machine, orders) = Machine::new(config.settings(), now.instant, left.worker.is_some());
     let (probe, sync) = clients(&config);
+    let gone = left.gone();
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
         record: WorkerRecord::new(&state_dir, left.record),
+        predecessor: predecessor_of(&lock, &config.name),
         lock: Some(lock),
         poll,
         signals,
@@ -206,6 +223,9 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     }
     supervisor.carry_out(now, orders);
     // Only now, with the worker under way: it takes a look at everybody.
+    if let Some(departure) = gone {
+        supervisor.look_after_leftovers(&departure);
+    }
     if let Some(killed) = left.killed {
         adopt::end_helpers(killed);
     }
