@@ -20,8 +20,11 @@ use crate::state_dir::{StateDir, is_missing};
 /// Where the directory with the locks of addresses lies. Not TMPDIR nor a home: both depend on who starts a supervisor.
 const SHARED_DIR: &str = "/tmp";
 
-/// The longest line that a holder writes into the lock file, in bytes.
-const HOLDER_BYTES_MAX: usize = 256;
+/// How many holders the lock file names: the one that has it, and those before that were killed one after the other.
+const HOLDERS_MAX: usize = 16;
+
+/// The longest text that they write into it, in bytes: 128 each.
+const HOLDERS_BYTES_MAX: usize = 128 * HOLDERS_MAX;
 
 /// How often a lock is tried whose file goes just then.
 const TRIES_MAX: usize = 8;
@@ -97,17 +100,21 @@ impl Lock {
         locked.is_ok_and(|locked| fs::symlink_metadata(&self.path).is_ok_and(|found| inode(found) == locked))
     }
 
-    /// Pid and start time of the holder before us; None where there was none, or that can't be read.
-    pub fn last_holder(&self) -> Option<(u32, String)> {
-        parse_holder(&self.file)
+    /// Pids and start times of the holders before us, the last one first, that are not looked after yet: none after a
+    /// first start, and where that can't be read.
+    pub fn last_holders(&self) -> Vec<(u32, String)> {
+        parse_holders(&self.file)
     }
 
-    /// Writes into the file who holds it: our pid and start time, if the disk has room for them; else an unknown one
-    /// holds it. Readers take the first line only, and one that comes too early finds the last holder, whose start time
-    /// is no living process's.
-    pub fn announce(&self) {
-        let line = format!("{}\n", platform::own_identity().replacen(':', " ", 1));
-        drop(self.file.write_all_at(line.as_bytes(), 0).and_then(|()| self.file.set_len(line.len() as u64)));
+    /// Writes into the file who holds it, our pid and start time, and below those before us whose workers' descendants
+    /// are not looked after yet, if the disk has room for them; else an unknown one holds it. Readers take the first
+    /// line only, and one that comes too early finds the last holder, whose start time is no living process's.
+    pub fn announce(&self, before: &[(u32, String)]) {
+        let mut text = format!("{}\n", platform::own_identity().replacen(':', " ", 1));
+        for (pid, started) in before.iter().take(HOLDERS_MAX - 1) {
+            text += &format!("{pid} {started}\n");
+        }
+        drop(self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64)));
     }
 
     /// Whether the lock of a config is held, and by whom. A holder that has announced itself and lives is believed.
@@ -131,7 +138,7 @@ impl Lock {
 
 /// Who a locked file says its holder is; None for no text or a process that is gone.
 fn read_holder(file: &File) -> Option<Holder> {
-    let (pid, started) = parse_holder(file)?;
+    let (pid, started) = parse_holders(file).into_iter().next()?;
     if started.is_empty() {
         return Some(Holder { pid, identity: None });
     }
@@ -142,14 +149,19 @@ fn read_holder(file: &File) -> Option<Holder> {
     }
 }
 
-/// Pid and start time in a file's first line; an empty one where the system would not tell it.
-fn parse_holder(file: &File) -> Option<(u32, String)> {
-    let mut bytes = [0; HOLDER_BYTES_MAX];
-    let length = file.read_at(&mut bytes, 0).ok()?;
-    let (line, _) = std::str::from_utf8(&bytes[..length]).ok()?.split_once('\n')?;
-    let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
-    let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
-    Some((pid, started.to_owned()))
+/// Pids and start times in a file, a whole line each, up to the first that is none; the start is empty where the system
+/// would not tell it.
+fn parse_holders(file: &File) -> Vec<(u32, String)> {
+    let mut bytes = [0; HOLDERS_BYTES_MAX];
+    let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+    let Ok(text) = std::str::from_utf8(&bytes[..length]) else { return Vec::new() };
+    let holder = |line: &str| {
+        let line = line.strip_suffix('\n')?;
+        let (pid, started) = line.split_once(' ').unwrap_or((line, ""));
+        let pid = pid.parse().ok().filter(|&pid| pid > 0)?;
+        Some((pid, started.to_owned()))
+    };
+    text.split_inclusive('\n').map_while(holder).collect()
 }
 
 /// The holder of a lock, in words.

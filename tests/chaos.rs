@@ -1,17 +1,19 @@
-//! Everything at once: a supervisor, its worker, thieves of its port, its files and its configuration are mistreated at
-//! random for a while. At every moment at most one worker may listen; whenever the mistreatment pauses there must be
-//! one healthy worker and no process besides; and a stop always ends.
+//! Everything at once: a supervisor, its worker with a wrapper around it and a helper outside of its session, thieves
+//! of its port, a rival with a configuration of its own, its files and its configuration are mistreated at random for a
+//! while. At every moment at most one worker may listen; whenever the mistreatment pauses there must be one healthy
+//! worker and no process besides; and a stop always ends.
 //!
 //! CHAOS_STEPS says how many steps (30), CHAOS_SEED repeats a run as far as the machine lets it.
 
 mod support;
 
-use std::fs::{create_dir, remove_dir, remove_file, write};
+use std::fs::{create_dir, remove_dir, remove_dir_all, remove_file, write};
 use std::time::{Duration, Instant};
 
+use support::words::{PORT_LOST, STARTED};
 use support::{
-    Fixture, LIMIT, Sampler, Scene, Seeded, Signal, Supervisor, group_of, process_alive, request, send_signal, slowed,
-    wait_for, wait_until,
+    Event, Fixture, LIMIT, Sampler, Scene, Seeded, Signal, Supervisor, group_of, process_alive, request, send_signal,
+    slowed, wait_for, wait_until, worker_program,
 };
 
 /// How many steps, without CHAOS_STEPS.
@@ -27,9 +29,11 @@ const THIEVES: [&[&str]; 5] = [&[], &["--ignore-term"], &["--escape"], &["--hang
 fn whatever_happens_one_healthy_worker_remains() {
     let mut chance = Seeded::from_environment("CHAOS_SEED");
     let steps = std::env::var("CHAOS_STEPS").map_or(STEPS, |text| text.parse().expect("a number of steps"));
-    let scene = scene();
+    let is_wrapped = chance.below(2) == 0;
+    let (scene, rival) = (scene(is_wrapped), Scene::new());
     let sampler = Sampler::of_listeners(scene.port().number(), scene.file("report"));
-    let mut chaos = Chaos { scene: &scene, supervisor: scene.start(), abandoned: Vec::new(), past: Vec::new() };
+    let past = vec![format!("the worker is {}", if is_wrapped { "below a shell" } else { "started directly" })];
+    let mut chaos = Chaos { scene: &scene, rival: &rival, supervisor: scene.start(), past };
     chaos.settle();
     for _ in 0..steps {
         chaos.step(&mut chance);
@@ -43,26 +47,36 @@ fn whatever_happens_one_healthy_worker_remains() {
     chaos.stop();
 }
 
-/// Short times, a port that the kernel would let two workers share, and a descendant in the worker's group.
-fn scene() -> Scene {
+/// Short times, a port that the kernel would let two workers share, a descendant in the worker's group and one outside
+/// of its session; a shell that ends at the first signal, perhaps, around all of it.
+fn scene(is_wrapped: bool) -> Scene {
     let scene = Scene::new();
     let moods = MOODS.map(|mood| (format!("--{mood}-while"), scene.file(mood)));
-    let mut arguments = vec!["--reuse-port", "--fork-child"];
+    let mut arguments = vec!["--reuse-port", "--fork-child", "--detach"];
     for (option, file) in &moods {
         arguments.extend([option.as_str(), file.to_str().expect("a path")]);
     }
-    let scene = scene.worker(&arguments).set("sync_endpoint", "\"/api/inngest\"").set("sync_interval_secs", "0.3");
+    let scene = if is_wrapped { below_a_shell(scene, &arguments) } else { scene.worker(&arguments) };
+    let scene =
+        scene.set("end_detached", true).set("sync_endpoint", "\"/api/inngest\"").set("sync_interval_secs", "0.3");
     let scene = scene.set("health_interval_secs", "0.05").set("health_timeout_secs", "0.4");
     let scene = scene.set("health_failures_before_restart", "2").set("startup_timeout_secs", "2");
     let scene = scene.set("drain_timeout_secs", "0.5").set("port_grace_secs", "0.3").set("stable_secs", "0.3");
     scene.set("restart_backoff_min_secs", "0.02").set("restart_backoff_max_secs", "0.2")
 }
 
+fn below_a_shell(scene: Scene, arguments: &[&str]) -> Scene {
+    let (program, report, port) = (worker_program(), scene.file("report"), scene.port().number().to_string());
+    let [program, report] = [program, report].map(|path| path.display().to_string());
+    let words = ["/bin/sh", "-c", "\"$0\" \"$@\"; exit $?", &program, "--port", &port, "--report", &report];
+    scene.command(&[&words, arguments].concat())
+}
+
 struct Chaos<'a> {
     scene: &'a Scene,
     supervisor: Supervisor<'a>,
-    /// The workers of supervisors that were killed.
-    abandoned: Vec<i32>,
+    /// Where another configuration for the same port is.
+    rival: &'a Scene,
     /// What was done, for the message of a failure.
     past: Vec<String>,
 }
@@ -72,7 +86,7 @@ impl Chaos<'_> {
         // Until it can catch signals, any signal just ends it; and a broken configuration would keep it from starting.
         self.supervisor.wait_for_log(" supervising ");
         let pause = Duration::from_millis(chance.below(400));
-        match chance.below(13) {
+        match chance.below(15) {
             0 | 1 => {
                 self.note("kill the worker");
                 self.signal_worker(Signal::SIGKILL);
@@ -111,6 +125,14 @@ impl Chaos<'_> {
             }
             10 => self.block_status(pause, chance),
             11 => self.edit_configuration(chance),
+            12 => {
+                self.note("remove the state directory");
+                // The supervisor may put a file into it meanwhile.
+                let state = self.scene.file("state");
+                wait_until("the state directory's end", LIMIT, || remove_dir_all(&state).is_ok());
+                self.settle();
+            }
+            13 => self.rival(chance),
             _ => self.restart_in_order(chance),
         }
     }
@@ -137,13 +159,27 @@ impl Chaos<'_> {
 
     fn kill_supervisor(&mut self) {
         self.supervisor.kill();
-        self.abandoned = self.scene.report().workers();
         self.supervisor = self.scene.start();
     }
 
-    fn end(&self, pid: i32) {
-        // It may be gone by now.
-        send_signal(pid, Signal::SIGKILL);
+    /// A second supervisor, of another configuration for the same port: it waits, whatever becomes of the worker.
+    fn rival(&mut self, chance: &mut Seeded) {
+        self.note("start a rival");
+        self.settle();
+        let (port, report) = (self.scene.port().number().to_string(), self.scene.file("report"));
+        let words =
+            [&worker_program().display().to_string(), "--port", &port, "--report", &report.display().to_string()];
+        self.rival.reconfigure(|config| {
+            config.command(&words).set("port", &port).set("name", "\"rival\"");
+        });
+        let rival = self.rival.start();
+        rival.wait_for_log(PORT_LOST);
+        if chance.below(2) == 0 {
+            self.signal_worker(Signal::SIGKILL);
+        }
+        self.settle();
+        assert_eq!(rival.stop(), 0);
+        assert_eq!(rival.lines_with(STARTED), Vec::<String>::new(), "{}", self.story());
     }
 
     /// Not on FreeBSD, where nobody is asked to leave the port.
@@ -227,14 +263,19 @@ impl Chaos<'_> {
         wait_for(what, LIMIT, details, settled);
     }
 
-    /// The processes of the scene that are neither the supervisor nor of this worker's group. Where a recorded worker
-    /// died while no supervisor lived, nobody can tell what is left in its group from strangers: that is ended here.
+    /// The processes of the scene that are neither the supervisor nor of this worker's group, nor what has left it.
     fn strangers_to(&self, worker: i32) -> Vec<i32> {
+        let is_own = |pid: i32| group_of(pid) == Some(worker);
+        let last_detached = self
+            .scene
+            .report()
+            .of("descendant")
+            .into_iter()
+            .rev()
+            .find(|event| event.field("kind") == "detached")
+            .map(Event::pid);
         let mut living = self.scene.living();
-        living.retain(|pid| *pid != self.supervisor.pid() && group_of(*pid) != Some(worker));
-        let is_left =
-            |pid: &i32| group_of(*pid).is_some_and(|group| self.abandoned.contains(&group) && !process_alive(group));
-        living.iter().filter(|pid| is_left(pid)).for_each(|pid| self.end(*pid));
+        living.retain(|pid| *pid != self.supervisor.pid() && !is_own(*pid) && Some(*pid) != last_detached);
         living
     }
 

@@ -466,7 +466,7 @@ fn a_supervisor_that_launchd_did_not_start_is_named() {
     let config = config(&dir, "");
     let state = StateDir::open(&config.state_dir, &config.name).expect("the state directory");
     let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
-    lock.announce();
+    lock.announce(&[]);
     let warning = format!("warning: another supervisor runs already, pid {}", std::process::id());
     assert!(run(install, &dir, &mut FakeLaunchd::new(&dir)).expect("installed").contains(&warning));
     let mut launchd = FakeLaunchd { loaded: Some(shown(&plist_path(&dir), "running")), ..FakeLaunchd::new(&dir) };

@@ -27,7 +27,7 @@ fn state_dir(config: &Config) -> StateDir {
 
 fn lock(config: &Config) -> Lock {
     let lock = Lock::of_config(&state_dir(config)).expect("no error").expect("the lock is free");
-    lock.announce();
+    lock.announce(&[]);
     lock
 }
 

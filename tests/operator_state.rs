@@ -69,7 +69,7 @@ fn a_lock_is_held_once_and_names_its_holder() {
     let state = open(&dir);
     assert_eq!(Lock::holder(&state).expect("a look"), Held::Free);
     let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
-    lock.announce();
+    lock.announce(&[]);
     assert_eq!(mode(&state.lock_path()), 0o600);
     assert_eq!(Lock::of_config(&state).expect("no error").err(), Some(Some(std::process::id())));
     let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
@@ -97,7 +97,7 @@ fn a_lock_whose_file_was_removed_or_replaced_is_not_in_place() {
 fn a_living_holder_is_found_without_taking_anything() {
     let dir = Dir::new();
     let state = open(&dir);
-    Lock::of_config(&state).expect("no error").expect("the lock is free").announce();
+    Lock::of_config(&state).expect("no error").expect("the lock is free").announce(&[]);
     // The lock is free, but who announced itself lives: nothing was tried.
     let Held::By(holder) = Lock::holder(&state).expect("a look") else { panic!("the holder is known") };
     assert_eq!(holder.pid, std::process::id());
@@ -140,7 +140,7 @@ fn what_a_dead_holder_left_names_nobody() {
     let dir = Dir::new();
     let state = open(&dir);
     let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
-    lock.announce();
+    lock.announce(&[]);
     let own = std::process::id();
     for left in ["", "12", "x y\n", "0\n", "-1 x\n", "1 x\n", "2147483647 x\n", "4294967296\n", &format!("{own} x\n")] {
         fs::write(state.lock_path(), left).expect("written");
@@ -155,7 +155,7 @@ fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
     let state = open(&dir);
     fs::write(state.lock_path(), "4194304 ".to_owned() + &"x".repeat(200) + "\n").expect("written");
     let lock = Lock::of_config(&state).expect("no error").expect("the lock is free");
-    lock.announce();
+    lock.announce(&[]);
     let text = fs::read_to_string(state.lock_path()).expect("read");
     assert_eq!(text, format!("{} {}\n", std::process::id(), own_identity().started));
 }

@@ -333,6 +333,28 @@ fn what_left_the_session_of_a_killed_supervisors_worker_is_told_or_ended() {
     }
 }
 
+#[test]
+fn what_left_the_session_is_found_by_the_supervisor_after_the_next_too() {
+    let scene = Scene::new().worker(&["--life", "--detach", "--ignore-term", "--life"]).set("end_detached", true);
+    let scene = scene.set("drain_timeout_secs", 3);
+    let orphan = orphan_of(&scene);
+    let detached = scene.report().descendants()[0];
+    // Killed while it drains the orphan, it has looked after nothing.
+    let second = scene.start();
+    second.wait_for_log("ending it first");
+    wait_until("the word of the second one", LIMIT, || {
+        std::fs::read_to_string(scene.file("state/worker/lock")).is_ok_and(|text| text.lines().count() == 2)
+    });
+    second.kill();
+    send_signal(orphan, Signal::SIGKILL);
+    let third = scene.start();
+    third.wait_ready();
+    wait_until("the end of what was detached", LIMIT, || !process_alive(detached));
+    assert_eq!(third.stop(), 0);
+    let text = std::fs::read_to_string(scene.file("state/worker/lock")).expect("a lock file");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
 /// A worker whose supervisor was killed.
 fn orphan_of(scene: &Scene) -> i32 {
     let first = scene.start();

@@ -47,9 +47,12 @@ pub(super) fn find(
         }
         Record::Launching(mark) => look(|value| value == mark.as_bytes())?,
         Record::Unclear => {
-            let Some((pid, started)) = lock.last_holder() else { return Ok(None) };
-            let prefix = format!("{name}:{pid}:{started}:");
-            look(|value| value.starts_with(prefix.as_bytes()))?
+            let prefix = |(pid, started)| format!("{name}:{pid}:{started}:");
+            let prefixes: Vec<String> = lock.last_holders().into_iter().map(prefix).collect();
+            if prefixes.is_empty() {
+                return Ok(None);
+            }
+            look(|value| prefixes.iter().any(|prefix| value.starts_with(prefix.as_bytes())))?
         }
     };
     adopt_leader(left, registry, now)

@@ -21,7 +21,7 @@ impl Supervisor {
         }
         match self.lock_anew() {
             Ok(Ok(lock)) => {
-                lock.announce();
+                lock.announce(&self.predecessors);
                 self.lock = Some(lock);
                 self.record.forget();
                 self.reporter.warn("lock", "somebody removed the state directory or its lock; made it anew".to_owned());

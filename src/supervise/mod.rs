@@ -72,8 +72,8 @@ struct Supervisor {
     /// `None`: another supervisor has it, and this one gives way.
     lock: Option<Lock>,
     record: WorkerRecord,
-    /// What the marks of an earlier supervisor's workers begin with.
-    predecessor: Option<String>,
+    /// Pids and start times of earlier supervisors, whose workers' descendants are not looked after yet.
+    predecessors: Vec<(u32, String)>,
     reporter: Reporter,
     /// Set by the policy's `Quit`.
     end: Option<ExitCode>,
@@ -203,23 +203,36 @@ impl Supervisor {
         self.look_after_leftovers(&departure);
     }
 
-    /// Ends what a worker that is gone has left of its session, and tells of what has left the session. Not of what
-    /// keeps the port in a stop, which is ended last of all; else the next launch ends it, as it does with strangers.
+    /// Ends what a worker that is gone has left of its session, and looks after what has left the session.
     fn look_after_leftovers(&mut self, departure: &Departure) {
-        let scope = if departure.generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants };
         // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
         if matches!(platform::identify(departure.pid), Ok(None)) {
-            Session::of(departure.pid, scope).signal(Signal::Kill);
+            Session::of(departure.pid, scope_of(departure.generation)).signal(Signal::Kill);
         }
-        let mark = self.launcher.mark(departure.generation);
-        // Of an earlier supervisor's workers the mark of none is known, but what all of them begin with.
-        let is_borne = |value: &[u8]| match &self.predecessor {
-            Some(prefix) if departure.generation == Generation::ADOPTED => value.starts_with(prefix.as_bytes()),
-            Some(_) | None => value == mark.as_bytes(),
+        let was_quiet = departure.status == ExitStatus::Code(0);
+        self.look_after_detached(departure.generation, Some(departure.pid), was_quiet);
+    }
+
+    /// Ends or tells of processes that a worker has left outside of its session. Not of what keeps the port in a stop,
+    /// which is ended last of all; else the next launch ends it, as it does with strangers.
+    fn look_after_detached(&mut self, generation: Generation, leader: Option<Pid>, was_quiet: bool) {
+        let mark = self.launcher.mark(generation);
+        let is_of_predecessor = |(pid, started): &(u32, String)| format!("{}:{pid}:{started}:", self.config.name);
+        let prefixes: Vec<String> = self.predecessors.iter().map(is_of_predecessor).collect();
+        let is_borne = |value: &[u8]| match generation {
+            Generation::ADOPTED => prefixes.iter().any(|prefix| value.starts_with(prefix.as_bytes())),
+            _ => value == mark.as_bytes(),
         };
-        let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope).unwrap_or_default();
+        let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope_of(generation)).unwrap_or_default();
+        if generation == Generation::ADOPTED {
+            self.predecessors.clear();
+            self.lock.iter().for_each(|lock| lock.announce(&[]));
+        }
         // Those that were killed just now may take a moment to go.
-        left.retain(|pid| !platform::is_session_member(*pid, departure.pid) && !platform::is_self_or_ancestor(*pid));
+        left.retain(|pid| {
+            let is_in_session = leader.is_some_and(|leader| platform::is_session_member(*pid, leader));
+            !is_in_session && !platform::is_self_or_ancestor(*pid)
+        });
         if self.config.end_detached {
             return kill_all(left);
         }
@@ -227,7 +240,7 @@ impl Supervisor {
             let holders = platform::holders(self.config.address()).unwrap_or_default();
             left.retain(|pid| !holders.contains(pid));
         }
-        self.reporter.saw_left_running(left, departure.status == ExitStatus::Code(0));
+        self.reporter.saw_left_running(left, was_quiet);
     }
 
     fn look_at_helpers(&mut self, now: Now) {
@@ -345,6 +358,11 @@ impl Supervisor {
             self.reporter.warn("record", format!("cannot record the worker: {error}; trying again"));
         }
     }
+}
+
+/// Where a worker's processes are to be found.
+fn scope_of(generation: Generation) -> Scope {
+    if generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants }
 }
 
 /// Kills processes that bear our mark.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use mio::{Events, Poll};
-use platform::{ExitStatus, Lifetime, Signals};
+use platform::{Lifetime, Signals};
 
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
@@ -19,7 +19,7 @@ use super::port::{PortWatch, doubt};
 use super::report::Reporter;
 use super::report::status::Status;
 use super::sources::SignalReader;
-use super::worker::{Departure, Worker};
+use super::worker::Worker;
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
@@ -77,15 +77,13 @@ struct Left {
     record: Record,
     worker: Option<Worker>,
     /// Which supervisor it was, if it was killed and its helpers may live.
-    killed: Option<(u32, String)>,
+    killed: Vec<(u32, String)>,
 }
 
 impl Left {
-    /// The recorded worker, if it has gone while no supervisor ran.
-    fn gone(&self) -> Option<Departure> {
-        let (Record::Worker(identity), None) = (&self.record, &self.worker) else { return None };
-        let (generation, status) = (Generation::ADOPTED, ExitStatus::Unknown);
-        Some(Departure { generation, pid: identity.pid, status, lived: None })
+    /// Whether there was a worker that has gone while no supervisor ran.
+    fn is_worker_gone(&self) -> bool {
+        self.record != Record::Nobody && self.worker.is_none()
     }
 }
 
@@ -127,7 +125,7 @@ impl Setup {
             let found = WorkerRecord::read(&self.state_dir).and_then(|record| {
                 let registry = self.poll.registry();
                 let worker = adopt::find(&record, &self.config.name, lock, registry, Instant::now())?;
-                Ok(Left { record, worker, killed: self.killed_supervisor(lock) })
+                Ok(Left { record, worker, killed: self.killed_supervisors(lock) })
             });
             let error = match found {
                 Ok(left) => return Ok(Some(left)),
@@ -143,12 +141,12 @@ impl Setup {
     }
 
     /// The last supervisor, if its helpers do not end with it and it did not end in order, when it ends them itself.
-    fn killed_supervisor(&self, lock: &Lock) -> Option<(u32, String)> {
-        if Lifetime::ENDS_WITH_US {
-            return None;
+    fn killed_supervisors(&self, lock: &Lock) -> Vec<(u32, String)> {
+        let has_stopped = |status: Status| status.state == Condition::Stopped.word();
+        if Lifetime::ENDS_WITH_US || Status::read(&self.state_dir).ok().flatten().is_some_and(has_stopped) {
+            return Vec::new();
         }
-        let status = Status::read(&self.state_dir).ok().flatten();
-        lock.last_holder().filter(|_| status.is_none_or(|status| status.state != Condition::Stopped.word()))
+        lock.last_holders()
     }
 
     /// Waits for so long. False: a signal says to stop.
@@ -173,12 +171,6 @@ impl Setup {
     }
 }
 
-/// What the marks of the last supervisor's workers begin with.
-fn predecessor_of(lock: &Lock, name: &str) -> Option<String> {
-    let (pid, started) = lock.last_holder()?;
-    Some(format!("{name}:{pid}:{started}:"))
-}
-
 fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     let Setup { config, poll, signals, launcher, state_dir } = setup;
     let now = Now::read();
@@ -196,13 +188,16 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     }
     let (machine, orders) = Machine::new(config.settings(), now.instant, left.worker.is_some());
     let (probe, sync) = clients(&config);
-    let gone = left.gone();
+    let is_worker_gone = left.is_worker_gone();
+    // Nobody is left of theirs that they have not told of or ended.
+    let is_over = left.record == Record::Nobody;
+    let predecessors = if is_over { Vec::new() } else { lock.last_holders() };
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
         record: WorkerRecord::new(&state_dir, left.record),
-        predecessor: predecessor_of(&lock, &config.name),
+        predecessors,
         lock: Some(lock),
         poll,
         signals,
@@ -219,14 +214,14 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     supervisor.write_record();
     // Only now: a record that makes no sense is read with the help of the last holder's name.
     if let Some(lock) = &supervisor.lock {
-        lock.announce();
+        lock.announce(&supervisor.predecessors);
     }
     supervisor.carry_out(now, orders);
     // Only now, with the worker under way: it takes a look at everybody.
-    if let Some(departure) = gone {
-        supervisor.look_after_leftovers(&departure);
+    if is_worker_gone {
+        supervisor.look_after_detached(Generation::ADOPTED, None, false);
     }
-    if let Some(killed) = left.killed {
+    for killed in left.killed {
         adopt::end_helpers(killed);
     }
     // The worker is under way: there is time to look around.
