@@ -80,13 +80,6 @@ struct Left {
     killed: Vec<(u32, String)>,
 }
 
-impl Left {
-    /// Whether there was a worker that has gone while no supervisor ran.
-    fn is_worker_gone(&self) -> bool {
-        self.record != Record::Nobody && self.worker.is_none()
-    }
-}
-
 impl Setup {
     /// The lock, or `None` if a signal said to stop before it was free.
     fn wait_for_lock(&mut self) -> Result<Option<Lock>, Error> {
@@ -188,10 +181,10 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     }
     let (machine, orders) = Machine::new(config.settings(), now.instant, left.worker.is_some());
     let (probe, sync) = clients(&config);
-    let is_worker_gone = left.is_worker_gone();
-    // Nobody is left of theirs that they have not told of or ended.
-    let is_over = left.record == Record::Nobody;
-    let predecessors = if is_over { Vec::new() } else { lock.last_holders() };
+    // The last one had no worker to look after, if it says so; those before it may have left theirs to it.
+    let has_ended = usize::from(left.record == Record::Nobody);
+    let predecessors: Vec<_> = lock.last_holders().into_iter().skip(has_ended).collect();
+    let is_worker_gone = left.worker.is_none() && !predecessors.is_empty();
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),

@@ -270,7 +270,6 @@ pub(crate) fn next_step(condition: Condition) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status_reader;
     use super::*;
     use crate::state_dir::FILE_BYTES_MAX;
 
@@ -379,14 +378,14 @@ mod tests {
             log_problems: vec![text()],
             transitions: vec![Transition { at_ms: 23, message: text() }],
         };
-        assert_eq!(status_reader::read(&serde_json::to_vec(&status).unwrap()), Ok(status));
-        assert!(status_reader::read(b"[]").is_err() && status_reader::read(b"{").is_err());
+        assert_eq!(Status::parse(&serde_json::to_vec(&status).unwrap()), Ok(status));
+        assert!(Status::parse(b"[]").is_err() && Status::parse(b"{").is_err());
     }
 
     #[test]
     fn a_status_of_another_version_is_read_as_far_as_it_goes() {
         let text = r#"{"state":"running","pid":7,"moon":"full","last_probe":{"healthy":true,"mood":3}}"#;
-        let status = status_reader::read(text.as_bytes()).expect("unknown and missing fields are no error");
+        let status = Status::parse(text.as_bytes()).expect("unknown and missing fields are no error");
         assert_eq!((status.state.as_str(), status.pid, status.generation), ("running", Some(7), 0));
         assert_eq!(status.last_probe, Some(Probe { healthy: true, ..Probe::default() }));
     }

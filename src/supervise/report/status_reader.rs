@@ -17,17 +17,17 @@ impl Status {
     /// or read report.
     pub fn read(dir: &StateDir) -> io::Result<Option<Status>> {
         let Some(bytes) = read_file(&dir.status_path())? else { return Ok(None) };
-        read(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        Status::parse(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
-}
 
-/// The status in the content of a file.
-///
-/// # Errors
-/// It is no JSON, or not of the kind that we write.
-pub(super) fn read(bytes: &[u8]) -> Result<Status, String> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    Status::of(&value).ok_or_else(|| "it is JSON, but not a status".to_owned())
+    /// The status in the content of a file.
+    ///
+    /// # Errors
+    /// It is no JSON, or not of the kind that we write.
+    pub fn parse(bytes: &[u8]) -> Result<Status, String> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        Status::of(&value).ok_or_else(|| "it is JSON, but not a status".to_owned())
+    }
 }
 
 /// What a field may hold.
