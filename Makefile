@@ -76,6 +76,7 @@ soak: ## Restart and probe ten thousand times, a million policy lives, a thousan
 	cargo build --example worker
 	CHAOS_STEPS=1000 cargo test --test chaos
 	EVERY_CALL=1 cargo test --test every_call_linux -- --nocapture
+	PORT_STARTS=2000 cargo test --test port_linux range_of_outgoing
 
 fuzz: ## Fuzz whatever reads from outside, FUZZ_SECS=600 each (needs nightly Rust and cargo-fuzz)
 	@sh scripts/fuzz.sh $(TARGETS)

@@ -245,3 +245,41 @@ fn nobody_is_signalled_by_the_numbers_of_another_process_namespace() {
     assert_eq!(holder.report().of("signal"), Vec::<&support::Event>::new());
     supervisor.kill();
 }
+
+#[test]
+fn worker_in_the_range_of_outgoing_connections_is_ready_at_each_of_many_starts() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a network namespace");
+        return;
+    }
+    // With so few ports for outgoing connections a probe meets itself every few times.
+    let scene = Scene::new().worker(&["--listen-after", "0.1"]).set("stable_secs", 0);
+    let port = scene.port().number();
+    let script = format!(
+        "ip link set lo up && echo '{} {}' >/proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" \"$@\"",
+        port - 3,
+        port + 4
+    );
+    let program = scene.program();
+    let mut apart = std::process::Command::new("unshare");
+    apart.args(["--net", "--", "/bin/sh", "-c", &script]).arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut apart, &program);
+    let supervisor = scene.start_with(&mut apart);
+    let starts: usize = std::env::var("PORT_STARTS").map_or(25, |text| text.parse().expect("a number of starts"));
+    for start in 1..=starts {
+        let worker = scene.wait_for_events("listen", start)[start - 1].pid();
+        support::wait_for(
+            "a healthy worker",
+            support::LIMIT,
+            || scene.story(),
+            || {
+                let status = scene.status()?;
+                (status["pid"] == worker && status["healthy"] == true).then_some(())
+            },
+        );
+        support::send_signal(worker, support::Signal::SIGKILL);
+    }
+    let said = read_to_string(scene.file("worker.err")).unwrap_or_default();
+    assert!(!said.contains("cannot listen"), "{said}");
+    assert_eq!(supervisor.stop(), 0);
+}

@@ -1,5 +1,5 @@
-//! The end of what a worker wrote to its standard error: what is told of it is a part of one line, and never blank unless
-//! all is. With a value in it, in whole or cut at either end, nothing that is shown has the value.
+//! The end of what a worker wrote to its standard error: what is told of it is a part of one line, and never blank
+//! unless all is. With a value in it, in whole or cut at either end, nothing that is shown has the value.
 //!
 //! The first two bytes say where the value is put, and how much of it is cut.
 #![no_main]
