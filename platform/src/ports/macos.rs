@@ -10,7 +10,7 @@ use std::mem::{MaybeUninit, offset_of, size_of};
 use std::net::SocketAddr;
 
 use super::listener::{DESCRIPTORS_MAX, LISTENERS_MAX, Listener, Occupant, Ownership, keep_reached};
-use super::proc_info::{SOCKINFO_TCP, SocketFdInfo, TSI_S_LISTEN, place};
+use super::proc_info::{SOCKINFO_TCP, SocketFdInfo, TSI_S_LISTEN, peer, place};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 use crate::process::{Listed, list};
@@ -24,10 +24,12 @@ const PROC_PIDFDSOCKETINFO: c_int = 3;
 // The layout that XNU's headers give on both of its 64-bit architectures.
 const _: () = assert!(size_of::<libc::proc_fdinfo>() == 8 && offset_of!(libc::proc_fdinfo, proc_fdtype) == 4);
 
-/// One listening socket and a process that has it open.
+/// One TCP socket and a process that has it open.
 #[derive(Clone, Copy)]
 struct Open {
     place: Listener,
+    peer: Option<SocketAddr>,
+    is_listening: bool,
     socket: u64,
     pid: Pid,
 }
@@ -43,9 +45,15 @@ pub(super) fn holding_users(_addr: SocketAddr) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 
-/// Not looked for.
-pub(super) fn occupants(_addr: SocketAddr) -> io::Result<Vec<Occupant>> {
-    Ok(Vec::new())
+pub(super) fn occupants(addr: SocketAddr) -> io::Result<Vec<Occupant>> {
+    let is_in_the_way = |open: &Open| {
+        let bound = open.place.addr;
+        let is_there = bound.ip().is_unspecified() || bound.ip().to_canonical() == addr.ip().to_canonical();
+        !open.is_listening && bound.port() == addr.port() && is_there
+    };
+    let found = Scan::new().sockets(&visible_processes()?, is_in_the_way);
+    let occupant = |open: Open| Occupant { pid: Some(open.pid), user_id: effective_user_id(), peer: open.peer };
+    Ok(found.into_iter().map(occupant).collect())
 }
 
 /// What tells sockets apart here is only told of those that may be looked into, one descriptor after the other.
@@ -108,6 +116,10 @@ impl Scan {
     /// Every listening socket on `port`, or on any (0), of these processes; none of those that have gone or may not be
     /// looked into.
     fn all(&mut self, pids: &[Pid], port: u16) -> Vec<Open> {
+        self.sockets(pids, |open| open.is_listening && (port == 0 || open.place.addr.port() == port))
+    }
+
+    fn sockets(&mut self, pids: &[Pid], is_wanted: impl Fn(&Open) -> bool) -> Vec<Open> {
         let mut found = Vec::new();
         for &pid in pids {
             let count = self.list(pid);
@@ -119,9 +131,7 @@ impl Scan {
                     return found;
                 }
                 self.budget -= 1;
-                found.extend(
-                    listener(pid, descriptor.proc_fd).filter(|open| port == 0 || open.place.addr.port() == port),
-                );
+                found.extend(socket(pid, descriptor.proc_fd).filter(&is_wanted));
             }
         }
         found
@@ -137,8 +147,8 @@ impl Scan {
     }
 }
 
-/// A descriptor, if it is a listening TCP socket.
-fn listener(pid: Pid, fd: c_int) -> Option<Open> {
+/// A descriptor, if it is a TCP socket.
+fn socket(pid: Pid, fd: c_int) -> Option<Open> {
     let mut info = MaybeUninit::<SocketFdInfo>::zeroed();
     let size = size_of::<SocketFdInfo>() as c_int;
     let out = info.as_mut_ptr().cast::<c_void>();
@@ -154,8 +164,6 @@ fn listener(pid: Pid, fd: c_int) -> Option<Open> {
     }
     // SAFETY: as above, every member of the union is made of integers; `kind` says that this is the one.
     let tcp = unsafe { info.protocol_info.tcp };
-    if tcp.state != TSI_S_LISTEN {
-        return None;
-    }
-    Some(Open { place: place(&tcp.internet), socket: info.socket, pid })
+    let (place, peer) = (place(&tcp.internet), peer(&tcp.internet));
+    Some(Open { place, peer, is_listening: tcp.state == TSI_S_LISTEN, socket: info.socket, pid })
 }

@@ -17,6 +17,7 @@ const INI_IPV6: u8 = 2;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct InSockInfo {
+    /// In network order; 0 where it is not connected.
     foreign_port: c_int,
     /// In network order.
     local_port: c_int,
@@ -92,16 +93,24 @@ pub(super) union ProtocolInfo {
     bytes: [u64; 66],
 }
 
-/// Where a socket listens. A dual-stack socket counts as IPv6.
+/// Where a socket is bound. A dual-stack socket counts as IPv6.
 pub(super) fn place(internet: &InSockInfo) -> Listener {
-    let port = u16::from_be(internet.local_port as u16);
-    let octets = internet.local_addr;
-    let addr = if internet.version & INI_IPV6 != 0 {
+    let addr = address(internet.version, internet.local_addr, internet.local_port);
+    Listener { addr, dual_stack: internet.version & INI_IPV4 != 0 }
+}
+
+/// Where a socket is connected to; None: nowhere.
+pub(super) fn peer(internet: &InSockInfo) -> Option<SocketAddr> {
+    Some(address(internet.version, internet.foreign_addr, internet.foreign_port)).filter(|peer| peer.port() != 0)
+}
+
+fn address(version: u8, octets: [u8; 16], port: c_int) -> SocketAddr {
+    let port = u16::from_be(port as u16);
+    if version & INI_IPV6 != 0 {
         SocketAddr::from((Ipv6Addr::from(octets), port))
     } else {
         SocketAddr::from((Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]), port))
-    };
-    Listener { addr, dual_stack: internet.version & INI_IPV4 != 0 }
+    }
 }
 
 #[cfg(test)]
