@@ -40,6 +40,30 @@ impl Now {
     }
 }
 
+/// Notices that the machine has slept: the clock of instants stands still meanwhile, and the one since the boot does
+/// not. On FreeBSD both stand still, and nothing is noticed.
+pub struct SleepWatch {
+    last: Now,
+}
+
+impl SleepWatch {
+    /// Shorter sleeps change nothing; the two clocks are never read at the very same moment.
+    const SLEEP_MS_MIN: u64 = 1000;
+
+    /// Watches from now on.
+    pub fn new(now: Now) -> SleepWatch {
+        SleepWatch { last: now }
+    }
+
+    /// Whether the machine has slept since the last time that this was asked.
+    pub fn has_slept(&mut self, now: Now) -> bool {
+        let awake_ms = millis(now.instant.saturating_duration_since(self.last.instant));
+        let passed_ms = now.boot_ms.saturating_sub(self.last.boot_ms);
+        self.last = now;
+        passed_ms.saturating_sub(awake_ms) >= Self::SLEEP_MS_MIN
+    }
+}
+
 /// A duration in whole milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -87,6 +111,23 @@ fn rounded(duration: Duration, unit_micros: u128) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_time_that_passed_for_one_clock_alone_was_slept() {
+        let start = Now { instant: Instant::now(), wall_ms: 0, boot_ms: 5_000 };
+        let mut watch = SleepWatch::new(start);
+        let mut after = |awake_ms: u64, passed_ms: u64| {
+            let now = watch.last;
+            watch.has_slept(Now {
+                instant: now.instant + Duration::from_millis(awake_ms),
+                wall_ms: 0,
+                boot_ms: now.boot_ms + passed_ms,
+            })
+        };
+        assert!(!after(0, 0) && !after(90_000, 90_000) && !after(10, 900));
+        assert!(after(10, 1_011) && after(30_000, 3_600_000));
+        assert!(!after(50, 0), "a clock that stands still was not asleep");
+    }
 
     #[test]
     fn durations_read_well() {

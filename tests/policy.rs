@@ -269,6 +269,22 @@ fn a_stranger_who_answers_in_a_healthy_workers_place_is_a_conflict() {
 }
 
 #[test]
+fn after_a_sleep_the_worker_is_probed_and_registered_at_once() {
+    let every = Settings { sync: SyncSettings::Every(secs(300)), ..settings() };
+    for (settings, repeats) in [(every, true), (Settings { sync: SyncSettings::Once, ..settings() }, false)] {
+        let mut scene = Scene::running(settings);
+        scene.handle(Event::SyncEnded { generation: Generation::FIRST, accepted: true });
+        assert_eq!(scene.handle(Event::Slept), [Action::Probe(Generation::FIRST)]);
+        // One that was in flight says nothing.
+        let unknown = scene.judged(Health::Unknown);
+        let afresh = [Action::CancelProbe { timed_out: false }, unknown, Action::Probe(Generation::FIRST)];
+        assert_eq!(scene.handle(Event::Slept), afresh);
+        let synced = scene.handle(Event::TimePassed).contains(&Action::Sync(Generation::FIRST));
+        assert_eq!(synced, repeats);
+    }
+}
+
+#[test]
 fn a_lost_lock_is_a_stop_that_never_asks_for_haste() {
     let mut scene = Scene::running(settings());
     let drain = Action::Drain { generation: Generation::FIRST, signal: TERM };

@@ -255,6 +255,13 @@ impl Sync {
         if is_healthy || self.is_in_flight() { self.turn.on_time(now, SYNC_TIMEOUT) } else { Due::Quiet }
     }
 
+    /// A registration that is repeated now and then is due now, unless one is in flight.
+    pub(super) fn repeat(&mut self, now: Instant, settings: SyncSettings) {
+        if let (SyncSettings::Every(_), Turn::Due { at }) = (settings, &mut self.turn) {
+            *at = now;
+        }
+    }
+
     /// The registration was accepted.
     pub(super) fn accepted(&mut self, now: Instant, settings: SyncSettings) {
         self.failures = 0;

@@ -84,6 +84,7 @@ impl Machine {
             Event::StopRequested(signal) => self.stop_requested(now, signal),
             Event::RestartRequested => self.restart_requested(now),
             Event::LockLost => self.lock_lost(now),
+            Event::Slept => self.slept(now),
         }
     }
 

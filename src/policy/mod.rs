@@ -61,6 +61,7 @@
 //! StopRequested     stop noted     cancel, End   End          End          D stop           D stop           D stop / K       K stop         ·
 //! RestartRequested  ·              reload, L     reload, L    reload, L    D reload         D reload         D reload         K reload       ·
 //! LockLost          stop noted     cancel, End   End          End          D stop           D stop           D stop           K stop         ·
+//! Slept             ·              ·             ·            ·            ·                probe, sync      ·                ·              ·
 //! ```
 //!
 //! A launch is answered before any other event is handled, so a stop cannot come between; should it, the stop is noted

@@ -44,6 +44,13 @@ impl Machine {
         }
     }
 
+    /// Asks a healthy worker anew, at once, and registers it again where that is done now and then.
+    pub(super) fn slept(&mut self, now: Instant) -> Actions {
+        let State::Running { worker, probes, sync } = &mut self.state else { return Actions::NONE };
+        sync.repeat(now, self.settings.sync);
+        probe_again(now, worker.generation, probes, &self.settings.health)
+    }
+
     pub(super) fn probed(&mut self, now: Instant, generation: Generation, outcome: ProbeOutcome) -> Actions {
         let (State::Starting { worker, probes, .. } | State::Running { worker, probes, .. }) = self.state else {
             return Actions::NONE;

@@ -92,6 +92,9 @@ pub enum Event {
     RestartRequested,
     /// Another supervisor has taken this one's place: a stop, and no haste.
     LockLost,
+    /// The machine has slept: what was in flight may never be answered, and the other side of a registration may have
+    /// forgotten.
+    Slept,
 }
 
 /// Who holds the port, as far as it decides what may be done about it.

@@ -46,7 +46,7 @@ use crate::error::{Error, ExitCode};
 use crate::lock::Lock;
 use crate::policy::{Actions, Condition, Event, Generation, Machine};
 use crate::state_dir::WorkerRecord;
-use crate::time::Now;
+use crate::time::{Now, SleepWatch};
 
 /// How many events one poll may return; the rest come with the next.
 const EVENTS_MAX: usize = 32;
@@ -75,6 +75,7 @@ struct Supervisor {
     /// Pids and start times of earlier supervisors, whose workers' descendants are not looked after yet.
     predecessors: Vec<(u32, String)>,
     reporter: Reporter,
+    sleep: SleepWatch,
     /// Set by the policy's `Quit`.
     end: Option<ExitCode>,
 }
@@ -138,6 +139,9 @@ impl Supervisor {
     }
 
     fn turn(&mut self, ready: Ready, now: Now) {
+        if self.sleep.has_slept(now) {
+            self.dispatch(now, Event::Slept);
+        }
         let is_signalled = ready.signals || self.signals.has_more();
         let signals = if is_signalled { self.signals.read() } else { TakenSignals::default() };
         let is_due = self.worker.as_mut().is_some_and(|worker| worker.is_due(now.instant));

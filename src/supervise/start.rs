@@ -26,7 +26,7 @@ use crate::error::{Error, ExitCode};
 use crate::lock::{Lock, name_holder};
 use crate::policy::{Condition, Generation, KILL_TIME, Machine};
 use crate::state_dir::{Record, StateDir, WorkerRecord};
-use crate::time::{Now, secs};
+use crate::time::{Now, SleepWatch, secs};
 
 /// Between two attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -201,6 +201,7 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
         port: PortWatch::default(),
         launcher,
         reporter,
+        sleep: SleepWatch::new(now),
         end: None,
         config,
     };

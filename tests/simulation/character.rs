@@ -90,6 +90,7 @@ pub(crate) struct Habits {
     pub(crate) stops: u64,
     pub(crate) restarts: u64,
     pub(crate) lock_lost: u64,
+    pub(crate) slept: u64,
     /// A worker that goes leaves a descendant with a session of its own on the port.
     pub(crate) leaves_listener: u64,
     pub(crate) sleeps: u64,
@@ -114,6 +115,7 @@ impl Habits {
             stops: dice.pick(&[0, 0, 60, 15]),
             restarts: dice.pick(&[0, 60, 15, 4]),
             lock_lost: dice.pick(&[0, 0, 60, 15]),
+            slept: dice.pick(&[0, 0, 60, 15]),
             leaves_listener: dice.pick(&[0, 0, 8, 2]),
             sleeps: dice.pick(&[0, 0, 10, 3]),
             mischief: dice.pick(&[0, 20, 4]),

@@ -17,7 +17,7 @@ const CONDITIONS: [Condition; 10] = [
     Condition::Stopped,
 ];
 
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 15] = [
     "TimePassed",
     "Spawned",
     "LaunchFailed",
@@ -32,6 +32,7 @@ const EVENTS: [&str; 14] = [
     "StopRequested",
     "RestartRequested",
     "LockLost",
+    "Slept",
 ];
 
 /// The columns of the written table; it has one for both reasons to wait.
@@ -147,5 +148,6 @@ fn column(event: Event) -> usize {
         Event::StopRequested(_) => 11,
         Event::RestartRequested => 12,
         Event::LockLost => 13,
+        Event::Slept => 14,
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Judge {
     was_excused: bool,
     streak: u32,
     owes_regained: bool,
+    /// The machine has slept just now: the probe in flight says nothing.
+    has_slept: bool,
 }
 
 impl Judge {
@@ -38,6 +40,11 @@ impl Judge {
         });
     }
 
+    /// The machine has slept.
+    pub(crate) fn slept(&mut self) {
+        self.has_slept = true;
+    }
+
     /// Checks an order. `is_kept`: the worker lives and nobody has asked it to finish.
     pub(crate) fn ordered(&mut self, now: Instant, action: Action, is_kept: bool, settings: &HealthSettings) {
         match action {
@@ -52,7 +59,8 @@ impl Judge {
     }
 
     /// Checks that nothing is left to be said.
-    pub(crate) fn is_heard(&self) {
+    pub(crate) fn is_heard(&mut self) {
+        self.has_slept = false;
         assert_eq!(self.owed, None, "each probe is judged");
         assert!(!self.owes_regained, "a worker that is healthy again is said to be");
     }
@@ -66,7 +74,7 @@ impl Judge {
             return assert!(!timed_out, "a probe that is not needed any more has not timed out");
         }
         self.owed = Some(if timed_out { Health::Unhealthy } else { Health::Unknown });
-        if self.is_ready {
+        if self.is_ready && !self.has_slept {
             let health = self.failure(now, timeout_at);
             assert_eq!(self.owed, Some(health), "a probe is excused if it was found late");
         }

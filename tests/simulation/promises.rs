@@ -51,7 +51,9 @@ impl Record {
     /// Whether the event is about a worker, a launch or an exchange that there isn't, or not any more.
     pub(crate) fn is_stale(&self, event: Event) -> bool {
         match event {
-            Event::TimePassed | Event::StopRequested(_) | Event::RestartRequested | Event::LockLost => false,
+            Event::TimePassed | Event::StopRequested(_) | Event::RestartRequested | Event::LockLost | Event::Slept => {
+                false
+            }
             Event::Spawned(generation)
             | Event::LaunchFailed(generation)
             | Event::PortHeld { generation, .. }
@@ -93,6 +95,7 @@ impl Record {
             // A stop, but never one that asks for haste.
             Event::LockLost if self.stops == 0 => self.stop_requested(now, StopSignal::Term, settings.drain),
             Event::LockLost => {}
+            Event::Slept => self.judge.slept(),
         }
     }
 

@@ -110,7 +110,13 @@ impl Run {
         }
         assert!(self.record.has_quit(), "a stop ends");
         let before = self.machine.clone();
-        let any = [Event::TimePassed, Event::StopRequested(StopSignal::Int), Event::RestartRequested, Event::LockLost];
+        let any = [
+            Event::TimePassed,
+            Event::StopRequested(StopSignal::Int),
+            Event::RestartRequested,
+            Event::LockLost,
+            Event::Slept,
+        ];
         for event in any {
             self.feed(event);
         }
@@ -138,7 +144,11 @@ impl Run {
     }
 
     fn somebody_signals(&mut self) {
-        let Habits { stops, restarts, lock_lost, .. } = *self.world.habits();
+        let Habits { stops, restarts, lock_lost, slept, .. } = *self.world.habits();
+        if self.dice.one_in(slept) {
+            self.feed(Event::Slept);
+            self.hear_replies();
+        }
         if self.dice.one_in(lock_lost) {
             self.feed(Event::LockLost);
         }
@@ -162,7 +172,7 @@ impl Run {
             }
             if self.machine.condition() == Condition::Launching && self.dice.one_in(30) {
                 let stops = self.dice.one_in(self.world.habits().stops);
-                let calm = self.dice.pick(&[Event::TimePassed, Event::RestartRequested]);
+                let calm = self.dice.pick(&[Event::TimePassed, Event::RestartRequested, Event::Slept]);
                 let end = self.dice.pick(&[Event::StopRequested(StopSignal::Hup), Event::LockLost]);
                 self.feed(if stops { end } else { calm });
             }
