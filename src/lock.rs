@@ -123,7 +123,7 @@ impl Lock {
     /// # Errors
     /// What open or fcntl report; a missing file is no error.
     pub fn holder(dir: &StateDir) -> io::Result<Held> {
-        let file = match File::open(dir.lock_path()) {
+        let file = match platform::open_regular(OpenOptions::new().read(true), &dir.lock_path()) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(Held::Free),
             Err(error) => return Err(error),
@@ -164,6 +164,15 @@ fn parse_holders(file: &File) -> Vec<(u32, String)> {
     text.split_inclusive('\n').map_while(holder).collect()
 }
 
+/// Something (`verb`) can't be done to the lock of a config: for want of a proper file, which is the user's to mend, or
+/// of something else.
+pub(crate) fn cannot(verb: &str, dir: &StateDir, error: io::Error) -> Error {
+    let is_no_file = error.kind() == io::ErrorKind::InvalidInput;
+    let code = if is_no_file { ExitCode::Config } else { ExitCode::Internal };
+    let advice = if is_no_file { "; remove it" } else { "" };
+    Error::cannot(code, format_args!("{verb} {:?}", dir.lock_path()), format_args!("{error}{advice}"))
+}
+
 /// The holder of a lock, in words.
 pub(crate) fn name_holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "an unknown pid".to_owned(), |pid| format!("pid {pid}"))
@@ -175,7 +184,9 @@ fn acquire(
     take: impl Fn(&File) -> io::Result<Result<(), Option<u32>>>,
 ) -> io::Result<Result<Lock, Option<u32>>> {
     for _ in 0..TRIES_MAX {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = platform::open_regular(&mut options, path)?;
         if let Err(holder) = take(&file)? {
             return Ok(Err(holder));
         }
@@ -184,7 +195,7 @@ fn acquire(
             return Ok(Ok(lock));
         }
     }
-    Ok(Err(None))
+    Err(io::Error::other("somebody keeps removing it"))
 }
 
 /// The byte that stands for an address in this network namespace: a digest (FNV-1a), so that two may share one, once

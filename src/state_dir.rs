@@ -143,7 +143,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
 
 /// All of a small file; None where there is none.
 pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match platform::open_regular(OpenOptions::new().read(true), path) {
         Ok(file) => file,
         Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(error),
@@ -271,7 +271,10 @@ impl WorkerRecord {
         let bytes = match read_file(&dir.worker_path()) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Record::Nobody),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Record::Unclear),
+            // Longer than any, or no file at all: no record of ours, and what is written next replaces it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                return Ok(Record::Unclear);
+            }
             Err(error) => return Err(error),
         };
         let value = serde_json::from_slice(&bytes).unwrap_or(Value::Bool(false));
@@ -290,5 +293,5 @@ impl WorkerRecord {
 fn open_record(path: &Path) -> Option<File> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let fits = metadata.is_file() && metadata.len() <= RECORD_BYTES as u64;
-    fits.then(|| OpenOptions::new().write(true).open(path).ok()).flatten()
+    fits.then(|| platform::open_regular(OpenOptions::new().write(true), path).ok()).flatten()
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs::{metadata, read, read_to_string, remove_dir_all};
+use std::fs::{metadata, read, read_to_string, remove_dir_all, remove_file};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -193,17 +193,30 @@ fn a_state_directory_that_is_removed_is_made_anew_and_still_guards_the_worker() 
 }
 
 #[test]
+fn a_lock_that_is_removed_alone_is_made_anew() {
+    let scene = quiet_scene().set("health_interval_secs", "0.05");
+    let first = scene.start();
+    first.wait_ready();
+    remove_file(scene.file("state/worker/lock")).expect("removed");
+    first.wait_for_log("somebody removed the state directory or its lock; made it anew");
+    assert_eq!(scene.run(&[]).code, Some(75));
+    assert_eq!(scene.report().starts().len(), 1, "{}", scene.story());
+    assert_eq!(first.stop(), 0);
+}
+
+#[test]
 fn a_supervisor_gives_way_to_one_that_has_taken_its_place() {
-    let scene = quiet_scene();
+    let scene = quiet_scene().set("health_interval_secs", "0.05");
     let first = scene.start();
     let worker = first.wait_ready();
+    // The second one is faster.
+    first.signal(Signal::SIGSTOP);
     remove_dir_all(scene.file("state")).expect("removed");
     let second = scene.start();
     let line = second.wait_for_log(PORT_LOST);
     assert!(line.contains(&format!("the worker of another supervisor: pid {}", first.pid())), "{line}");
     assert!(process_alive(worker));
-    // Something happens that the first one would write down.
-    first.signal(Signal::SIGUSR1);
+    first.signal(Signal::SIGCONT);
     assert_eq!(first.wait_exit(), 75);
     let said = first.wait_for_log("giving way");
     assert!(said.contains(&format!("another supervisor (pid {}) has the state directory now", second.pid())), "{said}");

@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::fs::{DirBuilder, Permissions, create_dir, create_dir_all, metadata, set_permissions, write};
+use std::fs::{
+    DirBuilder, Permissions, create_dir, create_dir_all, metadata, set_permissions, symlink_metadata, write,
+};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -138,21 +140,75 @@ fn state_directory_of_another_user_is_refused() {
     assert!(ran.stderr.contains("belongs to user 12345"), "{ran:?}");
 }
 
-#[test]
-fn what_stands_in_the_place_of_a_state_file_is_replaced_and_not_written_through() {
-    let scene = Scene::new();
-    let precious = scene.file("precious");
-    write(&precious, "precious").expect("a file");
+/// A state directory in which something else stands in the place of these files.
+fn occupied(scene: &Scene, names: &[&str], put: impl Fn(&Path)) {
     create_dir(scene.file("state")).expect("a directory");
     DirBuilder::new().mode(0o700).create(scene.file("state/worker")).expect("a directory");
-    for name in ["status.json", "status.json.new", "status.spare", "worker.json", "worker.json.new"] {
-        symlink(&precious, scene.file("state/worker").join(name)).expect("a link");
+    for name in names {
+        put(&scene.file("state/worker").join(name));
     }
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_state_file_is_replaced_and_not_written_through() {
+    let names = ["status.json", "status.json.new", "status.spare", "worker.json", "worker.json.new"];
+    for is_link in [true, false] {
+        let scene = Scene::new();
+        let precious = scene.file("precious");
+        write(&precious, "precious").expect("a file");
+        occupied(&scene, &names, |path| {
+            if is_link {
+                symlink(&precious, path).expect("a link");
+            } else {
+                mkfifo(path, Mode::S_IRWXU).expect("a FIFO");
+            }
+        });
+        assert_eq!(scene.run(&["status"]).code, Some(3));
+        let supervisor = scene.start();
+        supervisor.wait_ready();
+        assert_eq!(scene.run(&["status"]).code, Some(0), "{}", scene.story());
+        assert_eq!(supervisor.stop(), 0);
+        assert_eq!(std::fs::read_to_string(&precious).expect("a file"), "precious");
+        for name in ["status.json", "worker.json"] {
+            let found = symlink_metadata(scene.file("state/worker").join(name)).expect("a file");
+            assert!(found.is_file(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn lock_that_is_no_file_of_ours_is_refused_with_what_to_do_and_never_waited_for() {
+    type Prepare = fn(&Path);
+    let cases: [(&str, Prepare); 3] = [
+        ("symbolic link", |path| symlink(path.with_file_name("precious"), path).expect("a link")),
+        ("FIFO", |path| mkfifo(path, Mode::S_IRWXU).expect("a FIFO")),
+        ("directory", |path| create_dir(path).expect("a directory")),
+    ];
+    for (kind, prepare) in cases {
+        let scene = Scene::new();
+        occupied(&scene, &["lock"], prepare);
+        let refused = scene.run(&[]);
+        assert_eq!(refused.code, Some(78), "{refused:?}");
+        let said = format!("is a {kind}, not a regular file; remove it");
+        assert!(refused.stderr.contains("cannot lock ") && refused.stderr.contains(&said), "{refused:?}");
+        let status = scene.run(&["status"]);
+        assert!(status.code == Some(78) && status.stderr.contains(kind), "{status:?}");
+        assert!(!scene.file("state/worker/precious").exists(), "it was written through the link");
+        assert_eq!(scene.report().starts().len(), 0);
+    }
+}
+
+#[test]
+fn directory_in_the_place_of_a_record_keeps_the_worker_from_being_started_until_it_is_removed() {
+    let scene = Scene::new().set("restart_backoff_max_secs", "0.1").set("restart_backoff_min_secs", "0.1");
+    occupied(&scene, &["worker.json"], |path| create_dir(path).expect("a directory"));
     let supervisor = scene.start();
+    let line = supervisor.wait_for_log(LAUNCH_FAILED);
+    assert!(line.contains("worker.json") || line.contains("record"), "{line}");
+    assert_eq!(scene.report().starts().len(), 0);
+    std::fs::remove_dir(scene.file("state/worker/worker.json")).expect("removed");
     supervisor.wait_ready();
     assert_eq!(supervisor.stop(), 0);
-    assert_eq!(std::fs::read_to_string(&precious).expect("a file"), "precious");
-    assert!(!scene.file("state/worker/status.json").is_symlink());
 }
 
 #[test]

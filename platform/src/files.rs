@@ -63,6 +63,29 @@ fn rename_swap(_: &CStr, _: &CStr) -> libc::c_int {
     -1
 }
 
+/// Opens a file that can only be a regular one, without following a link in its place, and without waiting for the
+/// other end of a FIFO.
+///
+/// # Errors
+/// What open(2) reports, or InvalidInput that says what it is: "is a FIFO, not a regular file".
+pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let not_regular = |kind| io::Error::new(io::ErrorKind::InvalidInput, format!("is a {kind}, not a regular file"));
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = options.custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
+        // FreeBSD says EMLINK of a link.
+        Some(libc::ELOOP | libc::EMLINK) => not_regular("symbolic link"),
+        Some(libc::EISDIR) => not_regular("directory"),
+        // A FIFO without a reader, or a socket.
+        Some(libc::ENXIO) => not_regular("FIFO or socket"),
+        _ => error,
+    })?;
+    let file_type = file.metadata()?.file_type();
+    if file_type.is_file() {
+        return Ok(file);
+    }
+    Err(not_regular(kind_of(file_type).unwrap_or("character device")))
+}
+
 /// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is
 /// judged. /dev/null and other character devices are accepted.
 ///

@@ -15,7 +15,7 @@ use platform::Pid;
 
 use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
-use crate::lock::{Held, Lock};
+use crate::lock::{self, Held, Lock};
 use crate::policy::Condition;
 use crate::print::print;
 use crate::state_dir::{Record, StateDir, WorkerRecord};
@@ -133,9 +133,7 @@ impl Found {
         let Some(dir) = StateDir::existing(&config.state_dir, &config.name)? else {
             return Ok(Found { held: Held::Free, record: Record::Nobody, file: Ok(None) });
         };
-        let held = Lock::holder(&dir).map_err(|error| {
-            Error::cannot(ExitCode::Internal, format_args!("examine the lock {:?}", dir.lock_path()), error)
-        })?;
+        let held = Lock::holder(&dir).map_err(|error| lock::cannot("examine", &dir, error))?;
         let mut file = Status::read(&dir);
         // After the status: a worker that is gone by then is gone.
         let record = WorkerRecord::read(&dir).unwrap_or(Record::Unclear);

@@ -2,22 +2,23 @@
 //! makes all of it anew, and gives way to another supervisor that was faster.
 
 use super::Supervisor;
-use crate::error::{Error, ExitCode};
-use crate::lock::{Lock, name_holder};
+use crate::error::Error;
+use crate::lock::{self, Lock, name_holder};
 use crate::policy::Event;
 use crate::state_dir::StateDir;
 use crate::time::Now;
 
 impl Supervisor {
-    /// Looks whether the locks that this supervisor holds are still those that another would find. Only when there is
-    /// something new to put into the state directory: at each transition and each periodic probe.
-    pub(super) fn keep_locks(&mut self, now: Now) {
+    /// Looks whether the locks that this supervisor holds are still those that another would find, whenever there is
+    /// something new to put into the state directory: at each transition and each periodic probe. True: they were not,
+    /// and there is something to tell.
+    pub(super) fn keep_locks(&mut self, now: Now) -> bool {
         if !self.reporter.is_status_stale(&self.machine) {
-            return;
+            return false;
         }
         self.port.renew_claim();
         if self.lock.as_ref().is_none_or(Lock::is_in_place) {
-            return;
+            return false;
         }
         match self.lock_anew() {
             Ok(Ok(lock)) => {
@@ -33,12 +34,16 @@ impl Supervisor {
                 self.reporter.warn("lock", text);
                 self.dispatch(now, Event::LockLost);
             }
-            Err(error) => self.reporter.warn("lock", format!("{error}; trying again")),
+            Err(error) => {
+                self.reporter.warn("lock", format!("{error}; trying again"));
+                return false;
+            }
         }
+        true
     }
 
     fn lock_anew(&self) -> Result<Result<Lock, Option<u32>>, Error> {
         let dir = StateDir::open(&self.config.state_dir, &self.config.name)?;
-        Lock::of_config(&dir).map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))
+        Lock::of_config(&dir).map_err(|error| lock::cannot("lock", &dir, error))
     }
 }

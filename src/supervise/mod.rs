@@ -87,8 +87,10 @@ impl Supervisor {
         loop {
             // First of all what came of the first launch: it is news now, not when the first event comes.
             let now = Now::read();
-            self.keep_locks(now);
             self.tell(now);
+            if self.keep_locks(now) {
+                continue;
+            }
             if let Some(code) = self.end {
                 self.leave(now);
                 return Ok(code);
@@ -196,6 +198,7 @@ impl Supervisor {
                 return self.dispatch(now, Event::LeaderExited(generation));
             }
         };
+        let was_asked = worker.was_asked_to_end();
         let worker = self.worker.take();
         let (output, place) = (self.logs.output_of_worker(), self.reporter.news.len());
         self.dispatch(now, Event::Exited(departure.generation));
@@ -204,22 +207,23 @@ impl Supervisor {
         drop(worker);
         let words = self.logs.last_words(&output).map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
         self.reporter.saw_exit(&departure, words, place, now);
-        self.look_after_leftovers(&departure);
+        self.look_after_leftovers(&departure, was_asked, place + 1);
     }
 
-    /// Ends what a worker that is gone has left of its session, and looks after what has left the session.
-    fn look_after_leftovers(&mut self, departure: &Departure) {
+    /// Ends what a worker that is gone has left of its session, and looks after what has left the session; tells of
+    /// that at a place among the news.
+    fn look_after_leftovers(&mut self, departure: &Departure, was_asked: bool, place: usize) {
         // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
         if matches!(platform::identify(departure.pid), Ok(None)) {
             Session::of(departure.pid, scope_of(departure.generation)).signal(Signal::Kill);
         }
-        let was_quiet = departure.status == ExitStatus::Code(0);
-        self.look_after_detached(departure.generation, Some(departure.pid), was_quiet);
+        let was_quiet = departure.status == ExitStatus::Code(0) && !was_asked;
+        self.look_after_detached(departure.generation, Some(departure.pid), was_quiet, place);
     }
 
     /// Ends or tells of processes that a worker has left outside of its session. Not of what keeps the port in a stop,
     /// which is ended last of all; else the next launch ends it, as it does with strangers.
-    fn look_after_detached(&mut self, generation: Generation, leader: Option<Pid>, was_quiet: bool) {
+    fn look_after_detached(&mut self, generation: Generation, leader: Option<Pid>, was_quiet: bool, place: usize) {
         let mark = self.launcher.mark(generation);
         let is_of_predecessor = |(pid, started): &(u32, String)| format!("{}:{pid}:{started}:", self.config.name);
         let prefixes: Vec<String> = self.predecessors.iter().map(is_of_predecessor).collect();
@@ -244,7 +248,7 @@ impl Supervisor {
             let holders = platform::holders(self.config.address()).unwrap_or_default();
             left.retain(|pid| !holders.contains(pid));
         }
-        self.reporter.saw_left_running(left, was_quiet);
+        self.reporter.saw_left_running(left, was_quiet, place);
     }
 
     fn look_at_helpers(&mut self, now: Now) {

@@ -23,7 +23,7 @@ use super::worker::Worker;
 use super::{Supervisor, adopt};
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
-use crate::lock::{Lock, name_holder};
+use crate::lock::{self, Lock, name_holder};
 use crate::policy::{Condition, Generation, KILL_TIME, Machine};
 use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::{Now, SleepWatch, secs};
@@ -88,7 +88,7 @@ impl Setup {
         let mut is_announced = false;
         loop {
             let tried = Lock::of_config(&self.state_dir);
-            let tried = tried.map_err(|error| Error::cannot(ExitCode::Internal, "lock the state directory", error))?;
+            let tried = tried.map_err(|error| lock::cannot("lock", &self.state_dir, error))?;
             let holder = match tried {
                 Ok(lock) => return Ok(Some(lock)),
                 Err(holder) => name_holder(holder),
@@ -213,7 +213,7 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
     supervisor.carry_out(now, orders);
     // Only now, with the worker under way: it takes a look at everybody.
     if is_worker_gone {
-        supervisor.look_after_detached(Generation::ADOPTED, None, false);
+        supervisor.look_after_detached(Generation::ADOPTED, None, false, supervisor.reporter.news.len());
     }
     for killed in left.killed {
         adopt::end_helpers(killed);

@@ -258,6 +258,11 @@ impl Worker {
         }
     }
 
+    /// Whether somebody has wanted it to end.
+    pub(super) fn was_asked_to_end(&self) -> bool {
+        self.end != End::NotAsked
+    }
+
     fn was_asked(&self) -> bool {
         matches!(self.end, End::Asked(_) | End::AllAsked)
     }

@@ -165,9 +165,9 @@ impl Reporter {
     }
 
     /// These have left the session of a worker that is gone, and run on. `was_quiet`: it had ended without an error.
-    pub(crate) fn saw_left_running(&mut self, pids: Vec<Pid>, was_quiet: bool) {
+    pub(crate) fn saw_left_running(&mut self, pids: Vec<Pid>, was_quiet: bool, place: usize) {
         if !pids.is_empty() {
-            self.news.push(Happening::LeftRunning { names: describe(&pids), was_quiet });
+            self.news.insert(place, Happening::LeftRunning { names: describe(&pids), was_quiet });
         }
         for pid in pids {
             if let Ok(Some(identity)) = platform::identify(pid) {
@@ -280,7 +280,7 @@ impl Reporter {
             // Tried again before the next wait.
             Err(error) => {
                 let text = format!("cannot write status file in {:?}: {error}; the old one stays", self.dir.path());
-                self.say(now, &Message::new(Level::Warn, "status-file", text));
+                self.say(now, &Message::new(Level::Warn, "status-file", text).once());
             }
         }
     }

@@ -171,7 +171,8 @@ impl Status {
         };
         let Some(length) = length_of(&spare).filter(|length| *length >= content.len()) else { return Err(error) };
         pad(&mut content, length);
-        let written = OpenOptions::new().write(true).open(&spare).and_then(|file| file.write_all_at(&content, 0));
+        let opened = platform::open_regular(OpenOptions::new().write(true), &spare);
+        let written = opened.and_then(|file| file.write_all_at(&content, 0));
         written.and_then(|()| platform::exchange(&spare, &dir.status_path())).map_err(|_| error)
     }
 
