@@ -87,6 +87,6 @@ pub use crate::process::{
 pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::tree::{
-    Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, processes_with, reap_orphans,
-    reap_with_group, session_members, session_of, signal, signal_group, variable_of,
+    Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, may_have_left, processes_with,
+    reap_orphans, reap_with_group, session_members, session_of, signal, signal_group, variable_of,
 };

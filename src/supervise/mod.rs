@@ -103,9 +103,13 @@ impl Supervisor {
     /// Ends what nobody else would end. All else goes with the process: taking it down piece by piece takes the time of
     /// a whole exit.
     fn leave(mut self, now: Now) {
-        let mut holders = platform::holders(self.config.address()).unwrap_or_default();
-        holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
-        kill_all(holders);
+        let address = self.config.address();
+        // Nearly always it is free, which is seen sooner than who has it.
+        if !platform::port_is_free(address).unwrap_or(false) {
+            let mut holders = platform::holders(address).unwrap_or_default();
+            holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
+            kill_all(holders);
+        }
         if self.reporter.is_status_stale(&self.machine) {
             self.write_status(now);
         }
@@ -158,7 +162,8 @@ impl Supervisor {
         }
         self.look_at_helpers(now);
         if signals.child {
-            self.reap_orphans();
+            // What descendants have left to us.
+            platform::reap_orphans(&self.children());
         }
         if ready.probe {
             self.look_at_probe(now);
@@ -213,6 +218,9 @@ impl Supervisor {
     /// Ends what a worker that is gone has left of its session, and looks after what has left the session; tells of
     /// that at a place among the news.
     fn look_after_leftovers(&mut self, departure: &Departure, was_asked: bool, place: usize) {
+        if departure.generation != Generation::ADOPTED && !platform::may_have_left(&self.children()) {
+            return;
+        }
         // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
         if matches!(platform::identify(departure.pid), Ok(None)) {
             Session::of(departure.pid, scope_of(departure.generation)).signal(Signal::Kill);
@@ -264,11 +272,10 @@ impl Supervisor {
         }
     }
 
-    /// Reaps what descendants have left to us.
-    fn reap_orphans(&self) {
+    /// The children that we have made.
+    fn children(&self) -> Vec<Pid> {
         let worker = self.worker.as_ref().map(Worker::pid);
-        let known: Vec<Pid> = worker.into_iter().chain(self.hooks.pids()).chain(self.secrets.pids()).collect();
-        platform::reap_orphans(&known);
+        worker.into_iter().chain(self.hooks.pids()).chain(self.secrets.pids()).collect()
     }
 
     fn look_at_probe(&mut self, now: Now) {

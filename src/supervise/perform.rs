@@ -187,6 +187,8 @@ impl Supervisor {
         if let Err(error) = worker.drain(signal, self.config.stop_group) {
             self.not_signalled("drain", pid, &error);
         }
+        // The worker goes first: where it shares our processor, it may be gone before there is anything to tell.
+        std::thread::yield_now();
     }
 
     fn kill(&mut self, generation: Generation) {

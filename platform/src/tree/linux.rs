@@ -33,7 +33,7 @@ pub(super) fn everybody() -> io::Result<Vec<Pid>> {
 
 /// Our children, and theirs, and so on; zombies too. All processes, where the kernel keeps no lists of children.
 pub(super) fn descendants() -> io::Result<Vec<Pid>> {
-    let mut found: Vec<Pid> = children_of(own_pid().cast_signed())?;
+    let mut found = children()?;
     let mut next = 0;
     while let Some(pid) = found.get(next).copied().filter(|_| found.len() < DESCENDANTS_MAX) {
         // Gone meanwhile, and its children are ours then: the next look finds them.
@@ -46,6 +46,11 @@ pub(super) fn descendants() -> io::Result<Vec<Pid>> {
 /// Our children; zombies too.
 pub(super) fn children() -> io::Result<Vec<Pid>> {
     children_of(own_pid().cast_signed())
+}
+
+/// Whether we have children but these.
+pub(super) fn may_have_left(known: &[Pid]) -> bool {
+    children().map_or(true, |children| children.iter().any(|child| !known.contains(child)))
 }
 
 /// Each thread has a list of the processes that it has made or inherited.

@@ -146,8 +146,18 @@ pub fn become_subreaper() -> io::Result<()> {
     sys::become_subreaper()
 }
 
+/// Whether a child that is gone may have left processes behind, if `known` are those that live. Where its orphans
+/// become our children, there are none as long as those are known; elsewhere only a look at all processes tells.
+#[must_use]
+pub fn may_have_left(known: &[Pid]) -> bool {
+    sys::may_have_left(known)
+}
+
 /// Reaps the children that have exited and are none of `known`: what descendants left to us.
 pub fn reap_orphans(known: &[Pid]) {
+    if !has_zombie() {
+        return;
+    }
     for pid in sys::children().unwrap_or_default() {
         if !known.contains(&pid) {
             let mut status = 0;
@@ -155,6 +165,17 @@ pub fn reap_orphans(known: &[Pid]) {
             unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
         }
     }
+}
+
+/// Whether any child has exited and waits to be reaped; one call, where a list of our children takes many.
+fn has_zombie() -> bool {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
+    let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a live siginfo_t that waitid may write.
+    let answer = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
+    // SAFETY: either waitid filled the structure for a child's exit, or it is all zeroes.
+    answer == 0 && unsafe { info.si_pid() } != 0
 }
 
 /// The processes but `leader` that are in the session or group that it leads or led; zombies are left out.
