@@ -373,7 +373,7 @@ fn every_field_of_the_status_is_on_the_page_and_no_other() {
 
 #[test]
 fn every_line_of_status_is_described() {
-    let code = source("src/commands/status.rs");
+    let code = source("src/commands/status/page.rs");
     let labels = all_between(&code, "\n        (\"", "\"").into_iter();
     let labels: BTreeSet<String> = labels.filter(|label| !label.is_empty()).map(str::to_owned).collect();
     assert!(labels.len() >= 11, "{labels:?}");
