@@ -4,11 +4,15 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::found::Trust;
+use crate::error::cut;
 use crate::supervise::report::status::{Exit, Probe, Status, Sync};
 use crate::time::{millis_and_tenth, span};
 
 /// The width of the column of labels.
 const LABEL_WIDTH: usize = 12;
+/// How many of the last transitions are shown, and how much of each, in bytes: the log has all of it.
+const LATELY_MAX: usize = 3;
+const LATELY_BYTES_MAX: usize = 200;
 
 /// Whether output may be coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ pub(super) fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -
         ("worker", is_fresh.then(|| worker(status, now_ms))),
         ("restarts", has_restarted.then(|| restarts(status, now_ms))),
         ("last words", status.last_exit.as_ref().and_then(|exit| exit.stderr.clone())),
-        ("health", status.last_probe.as_ref().map(|probe| health(status, probe, now_ms))),
+        ("health", status.last_probe.as_ref().map(|probe| health(status, probe, trust, now_ms))),
         ("sync", status.sync.as_ref().map(|sync| registration(sync, now_ms))),
         ("next", next_step(status, now_ms).filter(|_| is_fresh)),
         ("logs", Some(status.log_stdout.clone())),
@@ -59,8 +63,11 @@ pub(super) fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -
         ("supervisor", Some(format!("pid {supervisor_pid}, version {version}, config {config_path}"))),
     ];
     let (colour, verdict) = verdict(status, trust, now_ms);
+    let lately = lately(status, now_ms);
+    let labels = std::iter::once("lately").chain(std::iter::repeat(""));
+    let lately = labels.zip(lately.into_iter().map(Some));
     let mut page = format!("{}: {}\n", shown(&status.name), style.paint(colour, &verdict));
-    for (label, value) in rows {
+    for (label, value) in rows.into_iter().chain(lately) {
         let Some(value) = value else { continue };
         let padded = format!("{label:LABEL_WIDTH$} ");
         let padded = if label == "problem" { style.paint(RED, &padded) } else { padded };
@@ -141,11 +148,14 @@ fn restarts(status: &Status, now_ms: u64) -> String {
     text
 }
 
-fn health(status: &Status, probe: &Probe, now_ms: u64) -> String {
+/// The last answer. Until the next worker is there, it is that of one that has ended, which says nothing of today.
+fn health(status: &Status, probe: &Probe, trust: Trust, now_ms: u64) -> String {
     let latency = millis_and_tenth(Duration::from_micros(probe.latency_us));
     let mut text = format!("{} {} in {latency} ms, ", status.address, probe.result);
     text += &ago(probe.at_ms, now_ms);
-    if status.streak > 0 {
+    if status.pid.is_none() || trust == Trust::Outlived {
+        text += ", by the worker that is gone";
+    } else if status.streak > 0 {
         text += &format!("; {} of {} failures in a row", status.streak, status.streak_max);
     }
     text
@@ -166,6 +176,17 @@ fn next_step(status: &Status, now_ms: u64) -> Option<String> {
     let step = status.next_step.as_ref()?;
     let due = status.next_deadline_ms.map(|due_ms| format!(" in {}", span(due_ms.saturating_sub(now_ms))));
     Some(step.clone() + &due.unwrap_or_default())
+}
+
+/// The last transitions, oldest first, as the log has them.
+fn lately(status: &Status, now_ms: u64) -> Vec<String> {
+    let first = status.transitions.len().saturating_sub(LATELY_MAX);
+    let told = status.transitions[first..].iter().map(|transition| {
+        let mut text = format!("{}: {}", ago(transition.at_ms, now_ms), transition.message);
+        cut(&mut text, LATELY_BYTES_MAX);
+        text
+    });
+    told.collect()
 }
 
 const RED: &str = "\x1b[31m";

@@ -1,6 +1,7 @@
 //! What `status` shows, to the letter.
 
 use super::*;
+use crate::supervise::report::status::Transition;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -106,6 +107,28 @@ fn a_failing_worker_shows_its_streak() {
     assert!(text.starts_with("demo: unhealthy for 2 h 3 min\n"), "{text}");
     let line = "health       127.0.0.1:3111 connection refused in 0.0 ms, 0 ms ago; 2 of 3 failures in a row\n";
     assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn answer_of_a_worker_that_is_gone_is_not_shown_as_that_of_one_that_lives() {
+    let line = "health       127.0.0.1:3111 200 in 1.3 ms, 12 s ago, by the worker that is gone\n";
+    let gone = Status { state: "backing-off".into(), healthy: false, pid: None, ..healthy() };
+    let text = render(&gone, Trust::Fresh, NOW_MS, Style::Plain);
+    assert!(text.contains(line), "{text}");
+    assert!(render(&healthy(), Trust::Outlived, NOW_MS, Style::Plain).contains(line));
+}
+
+#[test]
+fn last_three_transitions_are_shown_with_their_age_and_bounded() {
+    let step = |ago_ms, message: &str| Transition { at_ms: NOW_MS - ago_ms, message: message.into() };
+    let long = "x".repeat(500);
+    let transitions =
+        vec![step(90_000, "ready"), step(62_000, &long), step(61_500, "started pid=2"), step(400, "ready pid=2")];
+    let text = render(&Status { transitions, ..healthy() }, Trust::Fresh, NOW_MS, Style::Plain);
+    let (_, lately) = text.split_once("  lately       1 min 2 s ago: xxx").expect("the label");
+    assert!(lately.contains("xxx…\n               1 min 1 s ago: started pid=2\n"), "{lately}");
+    assert!(lately.ends_with("\n               400 ms ago: ready pid=2\n"), "{lately}");
+    assert!(lately.len() < 400 && !text.contains("1 min 30 s"), "{text}");
 }
 
 #[test]
