@@ -384,6 +384,34 @@ fn every_line_of_status_is_described() {
 }
 
 #[test]
+fn every_metric_is_described() {
+    let code = source("src/commands/status/prometheus.rs");
+    let code = code.split("#[cfg(test)]").next().expect("code");
+    let metrics: BTreeSet<String> = all_between(code, "page.add(\"", "\"").into_iter().map(str::to_owned).collect();
+    assert!(metrics.len() >= 15, "{metrics:?}");
+    assert_eq!(
+        first_cells(section(&page("operations.md"), "## Metrics")).difference(&metrics).collect::<Vec<_>>(),
+        ["worker_supervisor_"]
+    );
+    assert!(metrics.is_subset(&first_cells(section(&page("operations.md"), "## Metrics"))));
+}
+
+#[test]
+fn hook_of_the_page_on_operations_writes_the_metrics() {
+    let hook = blocks(&page("operations.md"), "toml").into_iter().find(|piece| piece.contains("--prometheus"));
+    let scene = Scene::new();
+    let program = format!("{} --config {}", env!("CARGO_BIN_EXE_worker-supervisor"), scene.config_file().display());
+    let hook = hook.expect("the hook").replace("worker-supervisor status", &format!("{program} status"));
+    let hook = hook.replace("/tmp/worker.prom", &scene.file("worker.prom").display().to_string());
+    let scene = scene.set("on_event", hook.trim().strip_prefix("on_event = ").expect("the key"));
+    let supervisor = scene.start();
+    let metrics = || fs::read_to_string(scene.file("worker.prom")).ok();
+    let written = wait_for("metrics", LIMIT, || scene.story(), metrics);
+    assert!(written.contains("\nworker_supervisor_up{name=\"worker\"} 1\n"), "{written}");
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
 fn webhook_posts_the_details_as_they_are() {
     let (dir, script) = hook("webhook.sh");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -7,58 +7,46 @@
 
 mod found;
 mod page;
+mod prometheus;
+mod view;
 
 use std::io::Write;
 
 use self::found::Found;
-use self::page::render;
+use self::view::View;
+use crate::cli::StatusForm;
 use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
 use crate::print::print;
 use crate::supervise::report::status::Status;
-use crate::time::Now;
 
-pub use self::found::Trust;
 pub use self::page::Style;
+pub(crate) use self::view::unknown;
 
-/// Prints how the worker is, for people or, with `json`, as the status file's JSON with two fields corrected:
+/// Prints how the worker is, in one of three forms. The JSON is that of the status file with two fields corrected:
 /// `running`, and `healthy`, which is true only if the exit code is 0.
 ///
 /// Returns [`ExitCode::Ok`] for healthy, or for a reader that has gone away, [`ExitCode::Failed`] for not healthy,
 /// [`ExitCode::NotRunning`]; and [`ExitCode::Config`] for a config that is broken: then a supervisor is shown if it is
-/// found all the same, and what was not read is not taken for what it is by default.
+/// found all the same, and what was not read is not taken for what it is by default. Metrics say all of that
+/// themselves: once they are printed, the code is [`ExitCode::Ok`], or a job that writes them to a file would stop just
+/// when they matter.
 ///
 /// # Errors
 /// The state directory is not ours alone (78); the lock can't be examined, or the output not be written (70).
 pub fn status(
     config: &Config,
     reading: Reading,
-    json: bool,
+    form: StatusForm,
     style: Style,
     output: &mut dyn Write,
 ) -> Result<ExitCode, Error> {
-    let now = Now::read();
-    let found = Found::look(config)?;
-    if reading == Reading::Broken && !found.is_running(config) {
-        let text = if json { UNKNOWN_JSON.to_owned() } else { format!("{}: {}\n", config.name, unknown(config)) };
-        return print(output, &text, ExitCode::Config);
+    let view = View::look(config, reading)?;
+    match form {
+        StatusForm::Page => print(output, &view.page(style), view.code()),
+        StatusForm::Json => print(output, &view.json(), view.code()),
+        StatusForm::Prometheus => print(output, &prometheus::metrics(&view), ExitCode::Ok),
     }
-    let status = found.status();
-    let now_ms = found.now_ms(now);
-    let trust = found.trust(now_ms);
-    let is_healthy = trust == Trust::Fresh && status.is_some_and(|status| status.healthy);
-    let code = match trust {
-        Trust::Fresh | Trust::Outlived | Trust::Stale if reading == Reading::Broken => ExitCode::Config,
-        Trust::Dead => ExitCode::NotRunning,
-        Trust::Fresh if is_healthy => ExitCode::Ok,
-        Trust::Fresh | Trust::Outlived | Trust::Stale => ExitCode::Failed,
-    };
-    let text = match (json, status) {
-        (true, status) => as_json(status, trust != Trust::Dead, is_healthy),
-        (false, Some(status)) => render(status, trust, now_ms, style),
-        (false, None) => found.without_status(&config.name),
-    };
-    print(output, &text, code)
 }
 
 /// The status of the supervisor of a config that is broken, if one is found where the rest of it says.
@@ -68,31 +56,4 @@ pub fn status(
 pub(crate) fn find_running(config: &Config) -> Result<Option<Status>, Error> {
     let found = Found::look(config)?;
     Ok(if found.is_running(config) { found.file.ok().flatten() } else { None })
-}
-
-/// Where nobody was found, although somebody may run.
-pub(crate) fn unknown(config: &Config) -> String {
-    let dir = config.state_dir.join(&config.name);
-    format!("not known whether a supervisor runs; as far as the config can be read it would be in {dir:?}, and is not")
-}
-
-const UNKNOWN_JSON: &str = "{\"running\":null,\"healthy\":false}\n";
-
-fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
-    let Some(status) = status else { return format!("{{\"running\":{running},\"healthy\":{healthy}}}\n") };
-    let status = Status { running, healthy, ..status.clone() };
-    serde_json::to_string(&status).unwrap_or_default() + "\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_says_whether_it_can_be_believed() {
-        let text = as_json(Some(&Status { pid: Some(4711), healthy: true, ..Status::default() }), false, false);
-        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!((&value["running"], &value["healthy"], &value["pid"]), (&false.into(), &false.into(), &4711.into()));
-        assert_eq!(as_json(None, false, false), "{\"running\":false,\"healthy\":false}\n");
-    }
 }
