@@ -153,17 +153,17 @@ fn a_directory_that_others_may_write_is_not_believed() {
     fs::set_permissions(state_dir(&config).path(), Permissions::from_mode(0o777)).expect("the mode to be set");
     let error = status(&config, Reading::Whole, StatusForm::Page, Style::Plain, &mut Vec::new()).expect_err("refused");
     assert_eq!(error.code, ExitCode::Config);
-    assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("refused").code, ExitCode::Config);
+    assert_eq!(restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("refused").code, ExitCode::Config);
 }
 
 #[test]
 fn a_restart_needs_a_supervisor() {
     let dir = Dir::new();
     let config = config(&dir);
-    assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("none").code, ExitCode::NotRunning);
+    assert_eq!(restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("none").code, ExitCode::NotRunning);
     leave_lock(&config);
     healthy().write(&state_dir(&config)).expect("written");
-    let error = restart(&config, &mut Vec::new(), None).expect_err("none");
+    let error = restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("none");
     assert_eq!(error.code, ExitCode::NotRunning);
     assert!(error.message.starts_with("cannot restart the worker: no supervisor runs for"), "{error}");
 }
@@ -176,6 +176,10 @@ fn nobody_is_signalled_in_the_place_of_an_unknown_holder() {
     // SIGUSR1 would end this test.
     for left in ["", "x\n", &format!("{} another-start\n", std::process::id()), &format!("{}\n", std::process::id())] {
         fs::write(state_dir(&config).lock_path(), left).expect("written");
-        assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("refused").code, ExitCode::Failed, "{left:?}");
+        assert_eq!(
+            restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("refused").code,
+            ExitCode::Failed,
+            "{left:?}"
+        );
     }
 }
