@@ -41,8 +41,8 @@ pub enum Invocation {
     Status {
         /// The config file.
         config: PathBuf,
-        /// As the status file has it.
-        json: bool,
+        /// For whom.
+        form: StatusForm,
     },
     /// Restart the worker gracefully.
     Restart {
@@ -67,6 +67,17 @@ pub enum Invocation {
     },
     /// Print this text, the help or the version.
     Print(String),
+}
+
+/// For whom a status is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusForm {
+    /// For people.
+    Page,
+    /// For scripts: as the status file has it.
+    Json,
+    /// For Prometheus: its text format.
+    Prometheus,
 }
 
 /// What to do with the launchd job.
@@ -130,6 +141,9 @@ struct Status {
     /// print the status file as it is
     #[argh(switch)]
     json: bool,
+    /// print metrics in the text format of Prometheus; exit 0 once they are printed
+    #[argh(switch)]
+    prometheus: bool,
 }
 
 /// Restart the worker gracefully and wait until it is healthy; exit 0 if it is, 1 if not, 3 if no supervisor runs.
@@ -210,7 +224,10 @@ fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
     Ok(match typed.subcommand {
         None if typed.dry_run => Invocation::DryRun { config: config(None)? },
         None => Invocation::Run { config: config(None)?, verbose: typed.verbose },
-        Some(Subcommand::Status(status)) => Invocation::Status { config: config(status.config)?, json: status.json },
+        Some(Subcommand::Status(status)) => {
+            let form = status_form(&status)?;
+            Invocation::Status { config: config(status.config)?, form }
+        }
         Some(Subcommand::Restart(restart)) => Invocation::Restart { config: config(restart.config)? },
         Some(Subcommand::Logs(logs)) => {
             Invocation::Logs { config: config(logs.config)?, follow: logs.follow, lines: logs.lines }
@@ -219,6 +236,15 @@ fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
             Invocation::Launchd { config: config(launchd.config)?, action: launchd.action }
         }
     })
+}
+
+fn status_form(status: &Status) -> Result<StatusForm, Error> {
+    match (status.json, status.prometheus) {
+        (false, false) => Ok(StatusForm::Page),
+        (true, false) => Ok(StatusForm::Json),
+        (false, true) => Ok(StatusForm::Prometheus),
+        _ => Err(usage("of --json and --prometheus one at a time")),
+    }
 }
 
 /// The config that was named before or after the subcommand, or the default.
@@ -281,7 +307,7 @@ mod tests {
 
     #[test]
     fn config_goes_before_or_after_a_subcommand_but_once() {
-        let expected = Ok(Invocation::Status { config: "x".into(), json: true });
+        let expected = Ok(Invocation::Status { config: "x".into(), form: StatusForm::Json });
         assert_eq!(parse_words(&["--config", "x", "status", "--json"]), expected);
         assert_eq!(parse_words(&["status", "--json", "--config", "x"]), expected);
         assert_eq!(parse_words(&["status", "--config=x", "--json"]), expected);
@@ -336,6 +362,7 @@ mod tests {
             (&["--config", "x", "--config", "y"], "--config"),
             (&["start"], "start"),
             (&["status", "now"], "now"),
+            (&["status", "--json", "--prometheus"], "one at a time"),
             (&["launchd"], "action"),
             (&["launchd", "load"], "print, install or uninstall"),
             (&["launchd", "print", "install"], "install"),

@@ -37,15 +37,12 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
             supervise::start::run(&config, signals)
         }
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
-        Invocation::Status { config, json } => {
+        Invocation::Status { config, form } => {
             let style = Style::of(stdout.is_terminal(), env::var_os("NO_COLOR").as_deref());
             let (loaded, reading) = Config::load_for_looking(&config)?;
-            status::status(&warned(loaded), reading, json, style, &mut stdout)
+            status::status(&warned(loaded), reading, form, style, &mut stdout)
         }
-        Invocation::Restart { config } => {
-            let progress = stderr.is_terminal().then_some(&mut stderr as &mut dyn Write);
-            restart::restart(&warned(Config::load(&config)?), &mut stdout, progress)
-        }
+        Invocation::Restart { config } => restart::restart(&warned(Config::load(&config)?), &mut stdout, &mut stderr),
         Invocation::Logs { config, follow, lines } => {
             let (loaded, reading) = Config::load_for_looking(&config)?;
             logs::logs(&warned(loaded), reading, lines, follow, &mut stdout, &mut stderr)

@@ -77,6 +77,16 @@ fn every_piece_of_toml_on_the_page_loads() {
 }
 
 #[test]
+fn every_piece_of_toml_in_the_readme_loads() {
+    let pieces = blocks(&page("../README.md"), "toml");
+    assert!(pieces.len() >= 2, "{pieces:?}");
+    for piece in pieces {
+        let required = if piece.contains("command = ") { "" } else { REQUIRED };
+        load_well("worker", &format!("{required}{piece}"));
+    }
+}
+
+#[test]
 fn the_environment_file_on_the_page_is_read_as_the_page_says() {
     let path = std::env::temp_dir().join(format!("ws-docs-env-{}", std::process::id()));
     fs::write(&path, block(&page(PAGE), "sh")).expect("a file for the test");

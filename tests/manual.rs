@@ -373,13 +373,42 @@ fn every_field_of_the_status_is_on_the_page_and_no_other() {
 
 #[test]
 fn every_line_of_status_is_described() {
-    let code = source("src/commands/status.rs");
+    let code = source("src/commands/status/page.rs");
     let labels = all_between(&code, "\n        (\"", "\"").into_iter();
     let labels: BTreeSet<String> = labels.filter(|label| !label.is_empty()).map(str::to_owned).collect();
-    assert!(labels.len() >= 11, "{labels:?}");
+    let labels = labels.into_iter().chain(["lately".to_owned()]).collect::<BTreeSet<_>>();
+    assert!(labels.len() >= 12 && code.contains("once(\"lately\")"), "{labels:?}");
     let page = page("operations.md");
     let described = first_cells(section(&page, "## Reading `status`"));
     assert_eq!(described, labels);
+}
+
+#[test]
+fn every_metric_is_described() {
+    let code = source("src/commands/status/prometheus.rs");
+    let code = code.split("#[cfg(test)]").next().expect("code");
+    let metrics: BTreeSet<String> = all_between(code, "page.add(\"", "\"").into_iter().map(str::to_owned).collect();
+    assert!(metrics.len() >= 15, "{metrics:?}");
+    assert_eq!(
+        first_cells(section(&page("operations.md"), "## Metrics")).difference(&metrics).collect::<Vec<_>>(),
+        ["worker_supervisor_"]
+    );
+    assert!(metrics.is_subset(&first_cells(section(&page("operations.md"), "## Metrics"))));
+}
+
+#[test]
+fn hook_of_the_page_on_operations_writes_the_metrics() {
+    let hook = blocks(&page("operations.md"), "toml").into_iter().find(|piece| piece.contains("--prometheus"));
+    let scene = Scene::new();
+    let program = format!("{} --config {}", env!("CARGO_BIN_EXE_worker-supervisor"), scene.config_file().display());
+    let hook = hook.expect("the hook").replace("worker-supervisor status", &format!("{program} status"));
+    let hook = hook.replace("/tmp/worker.prom", &scene.file("worker.prom").display().to_string());
+    let scene = scene.set("on_event", hook.trim().strip_prefix("on_event = ").expect("the key"));
+    let supervisor = scene.start();
+    let metrics = || fs::read_to_string(scene.file("worker.prom")).ok();
+    let written = wait_for("metrics", LIMIT, || scene.story(), metrics);
+    assert!(written.contains("\nworker_supervisor_up{name=\"worker\"} 1\n"), "{written}");
+    assert_eq!(supervisor.stop(), 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use operator_support::Dir;
+use worker_supervisor::cli::StatusForm;
 use worker_supervisor::commands::restart::restart;
 use worker_supervisor::commands::status::{Style, status};
 use worker_supervisor::config::{Config, Reading};
@@ -55,14 +56,14 @@ fn healthy() -> Status {
 /// Exit code and headline.
 fn ask(config: &Config) -> (ExitCode, String) {
     let mut output = Vec::new();
-    let code = status(config, Reading::Whole, false, Style::Plain, &mut output).expect("a status");
+    let code = status(config, Reading::Whole, StatusForm::Page, Style::Plain, &mut output).expect("a status");
     let text = String::from_utf8(output).expect("text");
     (code, text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn ask_json(config: &Config) -> (ExitCode, serde_json::Value) {
     let mut output = Vec::new();
-    let code = status(config, Reading::Whole, true, Style::Plain, &mut output).expect("a status");
+    let code = status(config, Reading::Whole, StatusForm::Json, Style::Plain, &mut output).expect("a status");
     (code, serde_json::from_slice(&output).expect("JSON"))
 }
 
@@ -150,19 +151,19 @@ fn a_directory_that_others_may_write_is_not_believed() {
     let dir = Dir::new();
     let config = config(&dir);
     fs::set_permissions(state_dir(&config).path(), Permissions::from_mode(0o777)).expect("the mode to be set");
-    let error = status(&config, Reading::Whole, false, Style::Plain, &mut Vec::new()).expect_err("refused");
+    let error = status(&config, Reading::Whole, StatusForm::Page, Style::Plain, &mut Vec::new()).expect_err("refused");
     assert_eq!(error.code, ExitCode::Config);
-    assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("refused").code, ExitCode::Config);
+    assert_eq!(restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("refused").code, ExitCode::Config);
 }
 
 #[test]
 fn a_restart_needs_a_supervisor() {
     let dir = Dir::new();
     let config = config(&dir);
-    assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("none").code, ExitCode::NotRunning);
+    assert_eq!(restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("none").code, ExitCode::NotRunning);
     leave_lock(&config);
     healthy().write(&state_dir(&config)).expect("written");
-    let error = restart(&config, &mut Vec::new(), None).expect_err("none");
+    let error = restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("none");
     assert_eq!(error.code, ExitCode::NotRunning);
     assert!(error.message.starts_with("cannot restart the worker: no supervisor runs for"), "{error}");
 }
@@ -175,6 +176,10 @@ fn nobody_is_signalled_in_the_place_of_an_unknown_holder() {
     // SIGUSR1 would end this test.
     for left in ["", "x\n", &format!("{} another-start\n", std::process::id()), &format!("{}\n", std::process::id())] {
         fs::write(state_dir(&config).lock_path(), left).expect("written");
-        assert_eq!(restart(&config, &mut Vec::new(), None).expect_err("refused").code, ExitCode::Failed, "{left:?}");
+        assert_eq!(
+            restart(&config, &mut Vec::new(), &mut Vec::new()).expect_err("refused").code,
+            ExitCode::Failed,
+            "{left:?}"
+        );
     }
 }

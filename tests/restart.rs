@@ -13,9 +13,11 @@ const NEVER: &str = "3600";
 #[track_caller]
 fn assert_fails(ran: &Ran, code: i32, reason: &str) {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{}", ran.stderr);
-    let message = ran.stderr.strip_prefix("worker-supervisor: ").unwrap_or_else(|| panic!("{}", ran.stderr));
+    // After what was waited for.
+    let message = ran.stderr.lines().last().and_then(|line| line.strip_prefix("worker-supervisor: "));
+    let message = message.unwrap_or_else(|| panic!("{}", ran.stderr));
     assert!(message.contains(reason), "{reason}: {message}");
-    assert_eq!(message.lines().count(), 1, "{message}");
+    assert_eq!(ran.stderr.matches("worker-supervisor: ").count(), 1, "{}", ran.stderr);
 }
 
 #[test]
@@ -24,16 +26,32 @@ fn restart_ends_when_a_newer_worker_is_healthy_and_the_old_one_was_drained() {
     let supervisor = scene.start();
     let old = supervisor.wait_ready();
     let ran = scene.run(&["restart"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     // At this very moment, not a little later.
     let status = scene.status().expect("a status file");
     assert_eq!((&status["generation"], &status["healthy"]), (&2.into(), &true.into()));
     let new = status["pid"].as_i64().expect("a pid");
     assert!(new != i64::from(old) && !process_alive(old));
     assert!(ran.stdout.starts_with("worker: healthy again after "), "{}", ran.stdout);
+    assert_eq!(
+        ran.stderr.lines().last(),
+        Some(&*format!("worker: started, waiting for the first healthy answer of pid {new}"))
+    );
     assert!(ran.stdout.ends_with(&format!(", pid {new}, generation 2\n")), "{}", ran.stdout);
     assert_eq!(scene.report().signals_of(old).first(), Some(&"TERM"));
     assert!(supervisor.wait_for_log(ENDED).contains("exit code 0"));
+}
+
+#[test]
+fn restart_says_once_what_it_waits_for() {
+    let scene = Scene::new().worker(&["--drain", "0.4", "--listen-after", "0.3"]);
+    let supervisor = scene.start();
+    let old = supervisor.wait_ready();
+    let ran = scene.run(&["restart"]);
+    let draining = format!("worker: draining, waiting for pid {old} to finish its requests\n");
+    assert_eq!(ran.stderr.matches(&draining).count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("worker: started, waiting for the first healthy answer of pid "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains('\u{1b}') && ran.stdout.lines().count() == 1, "{ran:?}");
 }
 
 #[test]

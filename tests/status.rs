@@ -2,7 +2,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use support::{Fixture, LIMIT, Ran, Scene, Signal, quoted, send_signal, wait_for};
@@ -325,4 +327,55 @@ fn wall_clock_that_is_set_makes_no_stopped_supervisor_believed() {
         supervisor.signal(Signal::SIGCONT);
         wait_for_status(&scene, 0, "worker: healthy");
     }
+}
+
+/// What metrics say, each name with its labels and value: one sample a name, after its HELP and TYPE, in that order.
+#[track_caller]
+fn metrics(scene: &Scene) -> BTreeMap<String, (String, f64)> {
+    let ran = scene.run(&["status", "--prometheus"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "whatever they say");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let triple = |lines: &[&str]| {
+        let [help, kind, sample] = lines else { panic!("{lines:?}") };
+        let (name, rest) = sample.split_once('{').expect("labels");
+        let (labels, value) = rest.rsplit_once("} ").expect("a value");
+        assert!(name.starts_with("worker_supervisor_") && labels.starts_with("name=\"worker\""), "{sample}");
+        assert!(help.strip_prefix(&format!("# HELP {name} ")).is_some_and(|help| help.ends_with('.')), "{help}");
+        let expected = if name.ends_with("_total") { "counter" } else { "gauge" };
+        assert_eq!(*kind, format!("# TYPE {name} {expected}"));
+        (name["worker_supervisor_".len()..].to_owned(), (labels.to_owned(), value.parse().expect("a number")))
+    };
+    let metrics: BTreeMap<_, _> = lines.chunks(3).map(triple).collect();
+    assert_eq!(metrics.len() * 3, lines.len(), "no name twice");
+    metrics
+}
+
+#[test]
+fn metrics_say_whether_it_runs_and_is_healthy_and_their_exit_code_does_not() {
+    let scene = Scene::new().set("sync_endpoint", "\"/api\"").set("stable_secs", 0);
+    let value = |metrics: &BTreeMap<String, (String, f64)>, name: &str| metrics.get(name).map(|(_, value)| *value);
+    let nobody = metrics(&scene);
+    assert_eq!((value(&nobody, "up"), value(&nobody, "healthy"), nobody.len()), (Some(0.0), Some(0.0), 3));
+    let supervisor = scene.start();
+    send_signal(supervisor.wait_ready(), Signal::SIGKILL);
+    supervisor.wait_nth_ready(2);
+    wait_for_status(&scene, 0, "sync         accepted");
+    let well = metrics(&scene);
+    let expected = [("up", 1.0), ("healthy", 1.0), ("config_ok", 1.0), ("restarts_total", 1.0), ("sync_ok", 1.0)];
+    for (name, expected) in expected.into_iter().chain([("failed_starts", 0.0), ("failed_probes", 0.0), ("info", 1.0)])
+    {
+        assert_eq!(value(&well, name), Some(expected), "{name}: {well:?}");
+    }
+    assert_eq!(well["last_exit_info"].0, "name=\"worker\",code=\"\",signal=\"9\",asked_for=\"false\"");
+    assert!((0.0..10.0).contains(&well["probe_duration_seconds"].1), "{well:?}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
+    let times = well.iter().filter(|(name, _)| name.ends_with("timestamp_seconds") || name.ends_with("time_seconds"));
+    let ages: Vec<f64> = times.map(|(_, (_, time))| now - time).collect();
+    assert!(ages.len() == 5 && ages.iter().all(|age| (-1.0..60.0).contains(age)), "{well:?}");
+    supervisor.signal(Signal::SIGSTOP);
+    wait_for_status(&scene, 1, "not known to be healthy");
+    assert_eq!(value(&metrics(&scene), "healthy"), Some(0.0));
+    supervisor.signal(Signal::SIGCONT);
+    supervisor.kill();
+    assert_eq!(value(&metrics(&scene), "up"), Some(0.0));
 }

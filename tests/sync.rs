@@ -134,6 +134,17 @@ fn scene_answering(bytes: &str) -> Scene {
 }
 
 #[test]
+fn inngest_endpoint_that_says_no_more_than_500_lacks_a_key() {
+    let scene =
+        scene_answering("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n").set("sync_endpoint", "\"/api/inngest\"");
+    let line = scene.start().wait_for_log(SYNC_FAILED);
+    let told = "status 500, as of an Inngest endpoint without INNGEST_SIGNING_KEY or INNGEST_DEV=1; retrying in 1 s";
+    assert!(line.contains(told), "{line}");
+    let scene = scene_answering("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n");
+    assert!(scene.start().wait_for_log(SYNC_FAILED).contains("status 500; retrying"), "another endpoint");
+}
+
+#[test]
 fn registration_counts_as_soon_as_its_status_is_heard() {
     // The rest never comes, and the connection stays open.
     let scene = scene_answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\u{5}");

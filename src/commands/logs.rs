@@ -6,16 +6,13 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use platform::{Signal, Signals};
-
 use super::status;
+use super::wait::Wait;
 use crate::cli::PROGRAM;
 use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
@@ -25,9 +22,6 @@ use crate::print;
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Between two looks at logs that are followed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
-const SIGNALS: Token = Token(0);
-const OUTPUT: Token = Token(1);
 
 /// Prints the last `lines` lines of both logs and, with `follow`, what is appended, until SIGINT, SIGTERM or SIGHUP
 /// comes or the reader goes away. What is odd about a log goes to `notes`.
@@ -71,43 +65,6 @@ fn logs_of_running(config: &Config) -> Result<[PathBuf; 2], Error> {
     let status = status::find_running(config)?
         .ok_or_else(|| Error::cannot(ExitCode::Config, "tell which logs are meant", status::unknown(config)))?;
     Ok([status.log_stdout, status.log_stderr].map(PathBuf::from))
-}
-
-/// Waits for a while, or for a reason to end.
-struct Wait {
-    poll: Poll,
-    events: Events,
-    signals: Signals,
-}
-
-impl Wait {
-    fn new(output_fd: RawFd) -> io::Result<Wait> {
-        let signals = Signals::open()?;
-        let poll = Poll::new()?;
-        poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), SIGNALS, Interest::READABLE)?;
-        // A pipe whose reader is gone rings, so that `logs -f | head` ends although no more is logged. Regular files
-        // can't be watched, and need not be.
-        drop(poll.registry().register(&mut SourceFd(&output_fd), OUTPUT, Interest::WRITABLE));
-        Ok(Wait { poll, events: Events::with_capacity(4), signals })
-    }
-
-    /// True: a signal asks to end, or the reader is gone.
-    fn is_over(&mut self, at_most: Duration) -> io::Result<bool> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        if self.events.iter().any(|event| event.token() == OUTPUT && (event.is_error() || event.is_write_closed())) {
-            return Ok(true);
-        }
-        while let Some(signal) = self.signals.take()? {
-            match signal {
-                Signal::Term | Signal::Int | Signal::Hup | Signal::Quit => return Ok(true),
-                Signal::Usr1 | Signal::Child | Signal::Kill | Signal::Cont => {}
-            }
-        }
-        Ok(false)
-    }
 }
 
 /// Some files and how far each has been shown.

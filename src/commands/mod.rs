@@ -9,3 +9,4 @@ pub mod launchd;
 pub mod logs;
 pub mod restart;
 pub mod status;
+mod wait;

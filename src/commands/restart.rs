@@ -26,18 +26,13 @@ const REACTION_MAX: Duration = Duration::from_secs(5);
 /// For a loaded machine, on top of all times that the configuration names.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Restarts the worker and prints one line about the new one. `progress` gets a line that is written over again and
-/// again, for a terminal; None for no such line.
+/// Restarts the worker and prints one line about the new one. `progress` gets a line for each thing that is waited for.
 ///
 /// # Errors
 /// [`ExitCode::NotRunning`] if no supervisor runs for this config, or it stops meanwhile; [`ExitCode::Failed`] if the
 /// new worker does not become healthy, with the reason, or the supervisor can't be reached; [`ExitCode::Config`] for a
 /// state directory that is not ours alone.
-pub fn restart(
-    config: &Config,
-    output: &mut dyn Write,
-    mut progress: Option<&mut dyn Write>,
-) -> Result<ExitCode, Error> {
+pub fn restart(config: &Config, output: &mut dyn Write, progress: &mut dyn Write) -> Result<ExitCode, Error> {
     let not_running = || {
         let message = format!("cannot restart the worker: no supervisor runs for {:?}", config.path);
         Error::new(ExitCode::NotRunning, message)
@@ -55,9 +50,15 @@ pub fn restart(
     let status = Status::read(&dir).ok().flatten().filter(|status| status.supervisor_pid == supervisor_pid);
     let before = Before { supervisor_pid, signalled_ms: Now::read().wall_ms, status };
     signal(&supervisor)?.then_some(()).ok_or_else(not_running)?;
-    let outcome = wait(&dir, &before, wait_max(config), &mut progress);
-    show(&mut progress, "");
-    let line = outcome?;
+    let mut last = String::new();
+    let mut tell = |step: &str| {
+        if step != last {
+            // Nothing is lost but a line if that fails.
+            drop(writeln!(progress, "{}: {step}", config.name));
+            step.clone_into(&mut last);
+        }
+    };
+    let line = wait(&dir, &before, wait_max(config), &mut tell)?;
     print(output, &format!("{}: {line}\n", config.name), ExitCode::Ok)
 }
 
@@ -80,12 +81,7 @@ fn wait_max(config: &Config) -> Duration {
 }
 
 /// The line about the new worker.
-fn wait(
-    dir: &StateDir,
-    before: &Before,
-    limit: Duration,
-    progress: &mut Option<&mut dyn Write>,
-) -> Result<String, Error> {
+fn wait(dir: &StateDir, before: &Before, limit: Duration, tell: &mut dyn FnMut(&str)) -> Result<String, Error> {
     let started = Instant::now();
     let elapsed_ms = || millis(started.elapsed());
     loop {
@@ -107,7 +103,9 @@ fn wait(
         if started.elapsed() > REACTION_MAX && !has_reacted(before, &status) {
             return Err(failed(silence(dir, before.supervisor_pid)));
         }
-        show(progress, &format!("{step}, {}", span(elapsed_ms())));
+        if has_reacted(before, &status) {
+            tell(&step);
+        }
         pause(LOOK_INTERVAL);
     }
 }
@@ -121,13 +119,6 @@ fn silence(dir: &StateDir, pid: u32) -> String {
         Err(error) => format!("cannot write in {:?}: {error}", dir.path()),
     };
     format!("{cause}, so the supervisor, pid {pid}, can't say what has come of it")
-}
-
-/// Puts a line in the place of the last one; nothing is lost if that fails.
-fn show(progress: &mut Option<&mut dyn Write>, line: &str) {
-    if let Some(progress) = progress {
-        let _ = write!(progress, "\r\x1b[K{line}").and_then(|()| progress.flush());
-    }
 }
 
 /// The only sleep of the program, for commands that have nothing to do but to look again. Never in a supervisor.
@@ -186,7 +177,22 @@ fn judge(before: &Before, now: &Status) -> Outcome {
         return Outcome::Failed(failure(now) + &next_step(now));
     }
     // A new worker that is drained may have failed, or be in the way of somebody else's restart: what follows tells.
-    Outcome::Waiting(now.state.replace('-', " "))
+    Outcome::Waiting(step(now))
+}
+
+/// What is waited for. The text stays the same while it lasts.
+fn step(now: &Status) -> String {
+    let pid = now.pid.map_or_else(|| "the worker".to_owned(), |pid| format!("pid {pid}"));
+    match now.state.as_str() {
+        "draining" => format!("draining, waiting for {pid} to finish its requests"),
+        "killing" => format!("killing {pid}, which has not ended in time"),
+        "starting" => format!("started, waiting for the first healthy answer of {pid}"),
+        "leasing-secrets" => "waiting for secrets".into(),
+        "clearing-port" => {
+            format!("waiting for the port, held by {}", now.port_holder.as_deref().unwrap_or("somebody"))
+        }
+        other => other.replace('-', " "),
+    }
 }
 
 /// Why the new worker is not there.

@@ -148,7 +148,8 @@ impl Supervisor {
     pub(super) fn synced(&mut self, ended: Ended) -> Event {
         let (result, accepted) = match ended.verdict {
             Verdict::Answered(answer) => {
-                let result = sync_result(&answer, self.sync.sync_answer(), self.secrets.redactor());
+                let endpoint = self.config.sync_endpoint.as_deref().unwrap_or_default();
+                let result = sync_result(&answer, self.sync.sync_answer(), endpoint, self.secrets.redactor());
                 (result, answer.accepts)
             }
             Verdict::Failed(reason) | Verdict::LocalError(reason) => (reason, false),
@@ -169,7 +170,9 @@ impl Supervisor {
         if timed_out {
             // Of a refusal, whose reason is in its body, the status may have been heard.
             let redactor = self.secrets.redactor();
-            let heard = self.sync.heard().map(|answer| sync_result(&answer, self.sync.sync_answer(), redactor));
+            let endpoint = self.config.sync_endpoint.as_deref().unwrap_or_default();
+            let told = |answer| sync_result(&answer, self.sync.sync_answer(), endpoint, redactor);
+            let heard = self.sync.heard().map(told);
             self.reporter.saw_sync(heard.unwrap_or_else(|| no_answer(SYNC_TIMEOUT)));
         }
         self.sync.cancel();

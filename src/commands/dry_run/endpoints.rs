@@ -111,9 +111,13 @@ fn airplay(port: u16) -> Option<Finding> {
 fn signing_key(config: &Config, environment: &Environment) -> Option<Finding> {
     let value = |name| environment.value(name).and_then(|value| value.to_str()).unwrap_or_default();
     let is_dev = !matches!(value("INNGEST_DEV"), "" | "0" | "false") || value("NODE_ENV").starts_with("dev");
-    let has_key =
-        environment.value(SIGNING_KEY).is_some() || config.secrets.iter().any(|secret| secret.variable == SIGNING_KEY);
+    let secret = config.secrets.iter().find(|secret| secret.variable == SIGNING_KEY);
+    let has_key = environment.value(SIGNING_KEY).is_some() || secret.is_some_and(|secret| secret.required);
     let text = match (is_dev, has_key) {
+        (false, false) if secret.is_some() => format!(
+            "{SIGNING_KEY} is an optional secret: where it can't be had the worker starts without, and its endpoint \
+             answers 500 to every request; list it in required_secrets, or set INNGEST_DEV = \"1\" for a dev server"
+        ),
         (false, false) => format!(
             "the worker gets neither {SIGNING_KEY} nor INNGEST_DEV=1: unless it sets one itself, \
              its endpoint answers 500 to every request"
@@ -157,7 +161,7 @@ mod tests {
         let quiet = || Config { health_endpoint: "/health".into(), ..inngest() };
         let well = well.replace("3111/api/inngest every", "3111/health every");
         assert_eq!(said(&quiet(), &[("INNGEST_SIGNING_KEY", "x")]), well);
-        let secret = SecretEntry { variable: SIGNING_KEY.into(), name: "key".into(), required: false };
+        let secret = SecretEntry { variable: SIGNING_KEY.into(), name: "key".into(), required: true };
         let strict = StatusRule::OneOf(vec![200]);
         let config = Config { secrets: vec![secret], health_status: strict, ..quiet() };
         assert_eq!(said(&config, &[("INNGEST_DEV", "0")]), well);
@@ -177,6 +181,17 @@ mod tests {
         for variables in [&[][..], &[("INNGEST_DEV", "0")]] {
             assert_eq!(said(&inngest(), variables), format!("{PROBE}{SYNC}\n{warning}"));
         }
+    }
+
+    #[test]
+    fn a_key_that_is_an_optional_secret_may_be_missing() {
+        let secret = SecretEntry { variable: SIGNING_KEY.into(), name: "key".into(), required: false };
+        let config = Config { secrets: vec![secret], ..inngest() };
+        let warning = "warn  inngest     INNGEST_SIGNING_KEY is an optional secret: where it can't be had the worker \
+                       starts without, and its endpoint answers 500 to every request; list it in required_secrets, or \
+                       set INNGEST_DEV = \"1\" for a dev server";
+        assert_eq!(said(&config, &[]), format!("{PROBE}{SYNC}\n{warning}"));
+        assert!(!said(&config, &[("INNGEST_DEV", "1")]).contains("warn"));
     }
 
     #[test]

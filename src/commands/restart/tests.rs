@@ -33,8 +33,10 @@ fn every_step_on_the_way_is_waited_for() {
     let before = before("running");
     for state in ["draining", "killing", "launching", "leasing-secrets", "clearing-port"] {
         let now = status(state, 3, SINCE_MS + 50);
-        assert_eq!(judge(&before, &now), Outcome::Waiting(state.replace('-', " ")));
+        assert_eq!(judge(&before, &now), Outcome::Waiting(step(&now)));
     }
+    let draining = Status { pid: Some(4711), ..status("draining", 3, SINCE_MS + 50) };
+    assert_eq!(step(&draining), "draining, waiting for pid 4711 to finish its requests");
     assert!(waits(&before, &status("starting", 4, SINCE_MS + 50)));
     assert!(waits(&before, &Status::default()), "no file yet");
 }

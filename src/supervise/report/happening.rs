@@ -112,8 +112,11 @@ impl ProbeEnd {
     }
 }
 
+/// Why an Inngest endpoint says 500 and no more.
+const KEYLESS: &str = ", as of an Inngest endpoint without INNGEST_SIGNING_KEY or INNGEST_DEV=1";
+
 /// An answered registration, in words. An accepted one may still say in its message that it registered nothing.
-pub(crate) fn sync_result(answer: &Answer, said: SyncAnswer, redactor: &Redactor) -> String {
+pub(crate) fn sync_result(answer: &Answer, said: SyncAnswer, endpoint: &str, redactor: &Redactor) -> String {
     let status = answer.status;
     if let Some(location) = &answer.redirect {
         return format!("status {status}, {}", redirected(&redactor.show(location, LOCATION_BYTES_MAX)));
@@ -123,7 +126,10 @@ pub(crate) fn sync_result(answer: &Answer, said: SyncAnswer, redactor: &Redactor
     }
     let modified = said.modified.map_or_else(String::new, |modified| format!(", modified={modified}"));
     let shown = |text: String| format!(", {}", redactor.show(&Foreign::new(text), MESSAGE_BYTES_MAX));
-    let message = said.message.map_or_else(String::new, shown);
+    // The SDK says why in its own log alone.
+    let is_keyless = status == 500 && endpoint.contains("inngest");
+    let hint = || if is_keyless { KEYLESS.to_owned() } else { String::new() };
+    let message = said.message.map_or_else(hint, shown);
     format!("status {status}{modified}{message}")
 }
 

@@ -1,6 +1,7 @@
 //! What `status` shows, to the letter.
 
 use super::*;
+use crate::supervise::report::status::Transition;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -109,6 +110,28 @@ fn a_failing_worker_shows_its_streak() {
 }
 
 #[test]
+fn answer_of_a_worker_that_is_gone_is_not_shown_as_that_of_one_that_lives() {
+    let line = "health       127.0.0.1:3111 200 in 1.3 ms, 12 s ago, by the worker that is gone\n";
+    let gone = Status { state: "backing-off".into(), healthy: false, pid: None, ..healthy() };
+    let text = render(&gone, Trust::Fresh, NOW_MS, Style::Plain);
+    assert!(text.contains(line), "{text}");
+    assert!(render(&healthy(), Trust::Outlived, NOW_MS, Style::Plain).contains(line));
+}
+
+#[test]
+fn last_three_transitions_are_shown_with_their_age_and_bounded() {
+    let step = |ago_ms, message: &str| Transition { at_ms: NOW_MS - ago_ms, message: message.into() };
+    let long = "x".repeat(500);
+    let transitions =
+        vec![step(90_000, "ready"), step(62_000, &long), step(61_500, "started pid=2"), step(400, "ready pid=2")];
+    let text = render(&Status { transitions, ..healthy() }, Trust::Fresh, NOW_MS, Style::Plain);
+    let (_, lately) = text.split_once("  lately       1 min 2 s ago: xxx").expect("the label");
+    assert!(lately.contains("xxx…\n               1 min 1 s ago: started pid=2\n"), "{lately}");
+    assert!(lately.ends_with("\n               400 ms ago: ready pid=2\n"), "{lately}");
+    assert!(lately.len() < 400 && !text.contains("1 min 30 s"), "{text}");
+}
+
+#[test]
 fn a_dead_supervisor_is_not_running_whatever_its_file_says() {
     let text = render(&healthy(), Trust::Dead, NOW_MS, Style::Plain);
     assert!(text.starts_with("demo: not running, last seen 12 s ago: healthy\n"), "{text}");
@@ -130,26 +153,6 @@ fn a_supervisor_that_wrote_nothing_for_long_may_be_stopped() {
     let headline = "demo: not known to be healthy, last seen 12 s ago: healthy; ";
     let advice = "the supervisor, pid 7, may be stopped, hang, or have no room to write\n";
     assert!(text.starts_with(&format!("{headline}{advice}")), "{text}");
-}
-
-#[test]
-fn a_status_grows_stale_after_two_probes_or_its_next_deadline_whichever_is_later() {
-    let status = healthy();
-    let limit_ms = status.updated_ms + 60_000 + SLACK_MS;
-    assert!(!is_stale(&status, limit_ms) && is_stale(&status, limit_ms + 1));
-    let patient = Status { next_deadline_ms: Some(NOW_MS + 600_000), ..status.clone() };
-    let limit_ms = NOW_MS + 600_000 + SLACK_MS;
-    assert!(!is_stale(&patient, limit_ms) && is_stale(&patient, limit_ms + 1));
-    let endless = Status { health_interval_ms: u64::MAX, updated_ms: u64::MAX, ..status };
-    assert!(!is_stale(&endless, u64::MAX));
-}
-
-#[test]
-fn a_start_may_take_all_of_its_time_before_it_counts_as_stale() {
-    let status = Status { state: "starting".into(), since_ms: NOW_MS, updated_ms: NOW_MS, ..backing_off() };
-    let status = Status { health_interval_ms: 1_000, startup_timeout_ms: 60_000, ..status };
-    let limit_ms = NOW_MS + 60_000 + SLACK_MS;
-    assert!(!is_stale(&status, limit_ms) && is_stale(&status, limit_ms + 1));
 }
 
 #[test]
@@ -205,12 +208,4 @@ fn a_forged_file_cannot_control_the_terminal() {
 fn a_clock_that_was_set_back_breaks_nothing() {
     let text = render(&healthy(), Trust::Fresh, 0, Style::Plain);
     assert!(text.starts_with("demo: healthy for 0 ms\n"), "{text}");
-}
-
-#[test]
-fn json_says_whether_it_can_be_believed() {
-    let text = as_json(Some(&healthy()), false, false);
-    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((&value["running"], &value["healthy"], &value["pid"]), (&false.into(), &false.into(), &4711.into()));
-    assert_eq!(as_json(None, false, false), "{\"running\":false,\"healthy\":false}\n");
 }
