@@ -6,19 +6,23 @@
 //! which [`Lock::is_in_place`] notices. A config's is a flock, which a new process holds too until it executes its
 //! program, so that the next supervisor finds no worker that is only half there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::ffi::CStr;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use platform::{ByteLock, Identity, Pid, StartTime};
+use platform::{Access, ByteLock, Identity, Pid, StartTime};
 
 use crate::error::{Error, ExitCode};
-use crate::state_dir::{StateDir, is_missing};
+use crate::state_dir::{LOCK, StateDir, is_missing};
 
 /// Where the directory with the locks of addresses lies. Not TMPDIR nor a home: both depend on who starts a supervisor.
 const SHARED_DIR: &str = "/tmp";
+
+/// The file with the locks of addresses.
+const ADDRESSES: &CStr = c"addresses";
 
 /// How many holders the lock file names: the one that has it, and those before that were killed one after the other.
 const HOLDERS_MAX: usize = 16;
@@ -63,7 +67,7 @@ impl Lock {
     /// # Errors
     /// What open or flock report.
     pub fn of_config(dir: &StateDir) -> io::Result<Result<Lock, Option<u32>>> {
-        acquire(&dir.lock_path(), |file| match file.try_lock() {
+        acquire(dir, LOCK, |file| match file.try_lock() {
             Ok(()) => {
                 platform::show_lock(file);
                 Ok(Ok(()))
@@ -81,16 +85,16 @@ impl Lock {
     pub fn of_address(address: SocketAddr) -> Result<Result<Lock, Option<u32>>, Error> {
         let dir =
             StateDir::open(Path::new(SHARED_DIR), &format!("worker-supervisor-{}", platform::effective_user_id()))?;
-        let path = dir.path().join("addresses");
         let byte = byte_of(address);
-        let taken = acquire(&path, |file| {
+        let taken = acquire(&dir, ADDRESSES, |file| {
             Ok(match platform::lock_byte(file, byte)? {
                 ByteLock::Taken => Ok(()),
                 ByteLock::HeldBy(pid) => Err(Some(pid)),
                 ByteLock::HeldUnseen => Err(None),
             })
         });
-        taken.map_err(|error| Error::cannot(ExitCode::Internal, format_args!("lock {path:?}"), error))
+        let task = || format!("lock {:?}", dir.path_of(ADDRESSES));
+        taken.map_err(|error| Error::cannot(ExitCode::Internal, task(), error))
     }
 
     /// Whether the file that is locked is still the one that others find.
@@ -123,7 +127,7 @@ impl Lock {
     /// # Errors
     /// What open or fcntl report; a missing file is no error.
     pub fn holder(dir: &StateDir) -> io::Result<Held> {
-        let file = match platform::open_regular(OpenOptions::new().read(true), &dir.lock_path()) {
+        let file = match dir.files.open_file(LOCK, Access::Read) {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(Held::Free),
             Err(error) => return Err(error),
@@ -180,17 +184,16 @@ pub(crate) fn name_holder(pid: Option<u32>) -> String {
 
 /// Opens and locks a file; once more, if it was removed in between.
 fn acquire(
-    path: &Path,
+    dir: &StateDir,
+    name: &CStr,
     take: impl Fn(&File) -> io::Result<Result<(), Option<u32>>>,
 ) -> io::Result<Result<Lock, Option<u32>>> {
     for _ in 0..TRIES_MAX {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = platform::open_regular(&mut options, path)?;
+        let file = dir.files.open_file(name, Access::Create)?;
         if let Err(holder) = take(&file)? {
             return Ok(Err(holder));
         }
-        let lock = Lock { file, path: path.to_owned() };
+        let lock = Lock { file, path: dir.path_of(name) };
         if lock.is_in_place() {
             return Ok(Ok(lock));
         }

@@ -1,16 +1,18 @@
 //! The state directory of one config: its lock, the record of its live worker, and its status file.
 //!
-//! The directory is ours alone (mode 0700), and one that others could have prepared is refused: what stands in it
-//! decides which processes are signalled. Files are replaced as a whole, and the record is written over in one call, so
-//! a full disk keeps the old one and leaves no litter; they are not synced, since after a crash of the machine there is
-//! no worker left to know about.
+//! The directory is ours alone (mode 0700), and one that others could have prepared or could replace is refused: what
+//! stands in it decides which processes are signalled. It is held open. Files are replaced as a whole, and the record
+//! is written over in one call, so a full disk keeps the old one and leaves no litter; they are not synced, since after
+//! a crash of the machine there is no worker left to know about.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use platform::{Identity, Pid};
+use platform::{Access, Dir, Identity, Pid};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,10 +21,27 @@ use crate::error::{Error, ExitCode};
 /// The longest state file that is read, in bytes; a status takes some thousand.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The state directory of one config.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The file that is locked.
+pub(crate) const LOCK: &CStr = c"lock";
+
+/// The record of the live worker.
+const WORKER: &CStr = c"worker.json";
+
+/// The status file.
+pub(crate) const STATUS: &CStr = c"status.json";
+
+/// What takes its place where there is no room for a new one.
+pub(crate) const STATUS_SPARE: &CStr = c"status.spare";
+
+/// What shows whether there is room.
+pub(crate) const STATUS_TRIAL: &CStr = c"status.try";
+
+/// The state directory of one config, held open.
+#[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    /// What is done to its files is done in here, whatever the path leads to by then.
+    pub(crate) files: Dir,
 }
 
 impl StateDir {
@@ -32,21 +51,28 @@ impl StateDir {
     /// Exit code 78: it can't be created, or is not ours alone; see [`StateDir::existing`].
     pub fn open(state_dir: &Path, name: &str) -> Result<StateDir, Error> {
         let path = state_dir.join(name);
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| cannot_use(&path, error))?;
-        ensure_fixed_in(state_dir)?;
-        ensure_ours_alone(&path)?;
-        Ok(StateDir { path })
+        let cannot_use = |error| cannot_use(&path, error);
+        // Before anything is made: not where somebody else may lead it.
+        platform::safe_path(&path).map_err(cannot_use)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(cannot_use)?;
+        Self::existing(state_dir, name)?.ok_or_else(|| cannot_use(io::ErrorKind::NotFound.into()))
     }
 
     /// `<state_dir>/<name>` if it exists; creates nothing.
     ///
     /// # Errors
     /// Exit code 78: it is a symbolic link, is not a directory, belongs to another user, or its group or anybody may
-    /// write it.
+    /// write it; or somebody else could put another in its place.
     pub fn existing(state_dir: &Path, name: &str) -> Result<Option<StateDir>, Error> {
         let path = state_dir.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(_) => ensure_ours_alone(&path).map(|()| Some(StateDir { path })),
+        let opened = platform::safe_path(&path).and_then(|safe| {
+            ensure_directory(&path)?;
+            let files = Dir::open(safe.real())?;
+            ensure_ours_alone(&files.metadata()?)?;
+            Ok(files)
+        });
+        match opened {
+            Ok(files) => Ok(Some(StateDir { path, files })),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(cannot_use(&path, error)),
         }
@@ -57,51 +83,65 @@ impl StateDir {
         &self.path
     }
 
-    /// The file that is locked.
+    /// The path of the file that is locked.
     pub fn lock_path(&self) -> PathBuf {
-        self.path.join("lock")
+        self.path_of(LOCK)
     }
 
-    /// The record of the live worker.
+    /// The path of the record of the live worker.
     pub fn worker_path(&self) -> PathBuf {
-        self.path.join("worker.json")
+        self.path_of(WORKER)
     }
 
-    /// The status file.
+    /// The path of the status file.
     pub fn status_path(&self) -> PathBuf {
-        self.path.join("status.json")
+        self.path_of(STATUS)
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn path_of(&self, name: &CStr) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.to_bytes()))
+    }
+
+    /// All of a small file; None where there is none.
+    pub(crate) fn read(&self, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.files.open_file(name, Access::Read) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than any that we write"));
+        }
+        Ok(Some(bytes))
     }
 }
 
-fn cannot_use(path: &Path, cause: impl std::fmt::Display) -> Error {
+fn cannot_use(path: &Path, cause: io::Error) -> Error {
     Error::cannot(ExitCode::Config, format_args!("use the state directory {path:?}"), cause)
 }
 
-/// Whoever may write the directory above could put another in the place of ours, unless it is sticky as /tmp is.
-fn ensure_fixed_in(parent: &Path) -> Result<(), Error> {
-    let mode = fs::metadata(parent).map_err(|error| cannot_use(parent, error))?.mode() & 0o7777;
-    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-        let advice = format_args!("others may write it (mode {mode:04o}); run `chmod go-w` on it");
-        return Err(cannot_use(parent, advice));
+/// Not even a link of ours: whose it is would be one more thing to judge.
+fn ensure_directory(path: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        return Err(io::Error::other("it is a symbolic link; set state_dir to where it leads"));
+    }
+    if !metadata.is_dir() {
+        return Err(io::Error::other("it is not a directory"));
     }
     Ok(())
 }
 
-fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
-    let metadata = fs::symlink_metadata(path).map_err(|error| cannot_use(path, error))?;
+fn ensure_ours_alone(metadata: &fs::Metadata) -> io::Result<()> {
     let mode = metadata.mode() & 0o7777;
-    if metadata.is_symlink() {
-        return Err(cannot_use(path, "it is a symbolic link; set state_dir to where it leads"));
-    }
-    if !metadata.is_dir() {
-        return Err(cannot_use(path, "it is not a directory"));
-    }
     if metadata.uid() != platform::effective_user_id() {
-        return Err(cannot_use(path, format_args!("it belongs to user {}, not to us", metadata.uid())));
+        return Err(io::Error::other(format!("it belongs to user {}, not to us", metadata.uid())));
     }
     if mode & 0o022 != 0 {
-        let advice = format_args!("others may write it (mode {mode:04o}); run `chmod 700` on it");
-        return Err(cannot_use(path, advice));
+        return Err(io::Error::other(format!("others may write it (mode {mode:04o}); run `chmod 700` on it")));
     }
     Ok(())
 }
@@ -109,51 +149,6 @@ fn ensure_ours_alone(path: &Path) -> Result<(), Error> {
 /// NotFound, or a parent that is not a directory.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Replaces a file, of the state directory or elsewhere, with mode 0600, and returns the new one. On an error the old
-/// one stays and nothing is left beside it.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<File> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let temporary = path.with_file_name(name);
-    let written = create_new(&temporary).and_then(|mut file| {
-        file.write_all(content)?;
-        platform::replace(&temporary, path)?;
-        Ok(file)
-    });
-    if written.is_err() {
-        drop(fs::remove_file(&temporary));
-    }
-    written
-}
-
-/// Creates a file that only we may read, in place of whatever has its name: follows no link. What is there can only be
-/// what a writer left that was killed, since the holder of the lock is the only writer.
-pub(crate) fn create_new(path: &Path) -> io::Result<File> {
-    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match create() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            create()
-        }
-        created => created,
-    }
-}
-
-/// All of a small file; None where there is none.
-pub(crate) fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match platform::open_regular(OpenOptions::new().read(true), path) {
-        Ok(file) => file,
-        Err(error) if is_missing(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than any that we write"));
-    }
-    Ok(Some(bytes))
 }
 
 /// How long a worker record is, in bytes, so that the next one fits into its place. The longest is a mark of some 140
@@ -180,7 +175,7 @@ pub enum Record {
 /// first launch of a state directory needs room for it.
 #[derive(Debug)]
 pub struct WorkerRecord {
-    path: PathBuf,
+    dir: StateDir,
     file: Option<File>,
     /// As far as it was read or written.
     on_disk: Record,
@@ -200,7 +195,7 @@ struct Line {
 impl WorkerRecord {
     /// Touches nothing yet. `on_disk`: what was read.
     pub fn new(dir: &StateDir, on_disk: Record) -> WorkerRecord {
-        WorkerRecord { path: dir.worker_path(), file: None, on_disk }
+        WorkerRecord { dir: dir.clone(), file: None, on_disk }
     }
 
     /// Whether the record names this worker, or nobody where that is None.
@@ -210,11 +205,6 @@ impl WorkerRecord {
             Record::Worker(identity) => worker == Some(identity.pid),
             Record::Launching(_) | Record::Unclear => false,
         }
-    }
-
-    /// What is on disk has been removed or was another's: the next write is one from scratch.
-    pub fn forget(&mut self) {
-        (self.file, self.on_disk) = (None, Record::Unclear);
     }
 
     /// Records that a worker with this mark is about to be spawned.
@@ -252,13 +242,13 @@ impl WorkerRecord {
         let content = format!("{:<width$}\n", serde_json::to_string(&line)?, width = RECORD_BYTES - 1);
         // One that somebody has removed would be written where nobody finds it.
         let held = self.file.take().filter(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
-        let written_over = held.or_else(|| open_record(&self.path)).and_then(|file| {
+        let written_over = held.or_else(|| open_record(&self.dir)).and_then(|file| {
             let written = file.write_all_at(content.as_bytes(), 0);
             written.is_ok().then_some(file)
         });
         self.file = Some(match written_over {
             Some(file) => file,
-            None => replace_file(&self.path, content.as_bytes())?,
+            None => self.dir.files.replace_file(WORKER, content.as_bytes())?,
         });
         Ok(())
     }
@@ -268,7 +258,7 @@ impl WorkerRecord {
     /// # Errors
     /// What open or read report, but for a missing file.
     pub fn read(dir: &StateDir) -> io::Result<Record> {
-        let bytes = match read_file(&dir.worker_path()) {
+        let bytes = match dir.read(WORKER) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Record::Nobody),
             // Longer than any, or no file at all: no record of ours, and what is written next replaces it.
@@ -290,8 +280,7 @@ impl WorkerRecord {
 }
 
 /// An earlier supervisor's record, if the next can be written over it.
-fn open_record(path: &Path) -> Option<File> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    let fits = metadata.is_file() && metadata.len() <= RECORD_BYTES as u64;
-    fits.then(|| platform::open_regular(OpenOptions::new().write(true), path).ok()).flatten()
+fn open_record(dir: &StateDir) -> Option<File> {
+    let fits = dir.files.length_of(WORKER)? <= RECORD_BYTES as u64;
+    fits.then(|| dir.files.open_file(WORKER, Access::Write).ok()).flatten()
 }

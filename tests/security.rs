@@ -140,6 +140,48 @@ fn state_directory_of_another_user_is_refused() {
     assert!(ran.stderr.contains("belongs to user 12345"), "{ran:?}");
 }
 
+#[test]
+fn path_through_a_directory_of_another_user_is_refused_and_named() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a directory that is another user's");
+        return;
+    }
+    for depth in ["theirs/state", "theirs/a/b/state"] {
+        let scene = Scene::new();
+        create_dir_all(scene.file("theirs/a/b")).expect("directories");
+        chown(scene.file("theirs"), Some(12_345), None).expect("root may give it away");
+        let state = quoted(scene.file(depth));
+        let scene = scene.set("state_dir", state);
+        let (ran, dry) = (scene.run(&[]), scene.run(&["--dry-run"]));
+        let said = format!("{:?} belongs to user 12345 (uid 12345)", scene.file("theirs"));
+        assert!(ran.code == Some(78) && ran.stderr.contains(&said), "{ran:?}");
+        assert!(dry.code == Some(78) && dry.stdout.contains(&said), "{dry:?}");
+        assert!(!scene.file(depth).exists(), "nothing is made there");
+    }
+}
+
+#[test]
+fn log_that_is_a_link_in_a_directory_of_another_user_is_not_written() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a directory that is another user's");
+        return;
+    }
+    let scene = Scene::new().set("log_max_bytes", "4096");
+    let precious = scene.file("precious");
+    write(&precious, "precious\n".repeat(1000)).expect("a file");
+    create_dir(scene.file("theirs")).expect("a directory");
+    chown(scene.file("theirs"), Some(12_345), None).expect("root may give it away");
+    symlink(&precious, scene.file("theirs/log")).expect("a link");
+    let log = quoted(scene.file("theirs/log"));
+    let scene = scene.set("log_stdout", &log).set("log_stderr", &log);
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    let line = supervisor.wait_for_log("who could replace what is in it");
+    assert!(line.contains(WARN), "{line}");
+    assert_eq!(supervisor.stop(), 0);
+    assert_eq!(std::fs::read_to_string(&precious).expect("a file"), "precious\n".repeat(1000));
+}
+
 /// A state directory in which something else stands in the place of these files.
 fn occupied(scene: &Scene, names: &[&str], put: impl Fn(&Path)) {
     create_dir(scene.file("state")).expect("a directory");

@@ -3,7 +3,6 @@
 //! A log is a regular file of ours or a character device, and opening it never blocks. Pipes are close-on-exec on both
 //! ends and non-blocking on ours. Refuses FIFOs, directories, sockets and other people's files, saying which it is.
 
-use std::ffi::CStr;
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,92 +13,19 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{AccessFlags, Whence, access};
 
 use crate::limits::effective_user_id;
-
-/// Puts a file in the place of another, or where there is none: whoever opens `path` finds the old one or the new one,
-/// whole. The file must lie in the same directory.
-///
-/// # Errors
-/// What rename(2) reports; the old file is then in its place.
-pub fn replace(file: &Path, path: &Path) -> io::Result<()> {
-    // A rename over a file makes ext4 write the new one to the disk at once (auto_da_alloc, ext4(5)): 127 µs where
-    // swapping and removing take 30, and a write to the disk for a file that is soon replaced.
-    if cfg!(target_os = "linux") && exchange(file, path).is_ok() {
-        // Killed in between, the next writer finds the old one under the new one's name.
-        return std::fs::remove_file(file);
-    }
-    std::fs::rename(file, path)
-}
-
-/// Swaps two regular files of one directory, which takes no room: whoever opens either name finds one of them, whole.
-///
-/// # Errors
-/// What renameat2(2) or renamex_np(2) report, where the system or the file system can't (FreeBSD never can), or `path`
-/// is no regular file; then nothing has changed.
-pub fn exchange(file: &Path, path: &Path) -> io::Result<()> {
-    if !std::fs::symlink_metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let [file, path] =
-        [file, path].map(|path| std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())));
-    if rename_swap(&file?, &path?) == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-#[cfg(target_os = "linux")]
-fn rename_swap(from: &CStr, to: &CStr) -> libc::c_long {
-    let (from, to, flags) = (from.as_ptr(), to.as_ptr(), libc::RENAME_EXCHANGE);
-    // SAFETY: both names are live C strings; AT_FDCWD stands for the working directory, and absolute names ignore it.
-    unsafe { libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, from, libc::AT_FDCWD, to, flags) }
-}
-
-#[cfg(target_os = "macos")]
-fn rename_swap(from: &CStr, to: &CStr) -> libc::c_int {
-    // SAFETY: both names are live C strings.
-    unsafe { libc::renamex_np(from.as_ptr(), to.as_ptr(), libc::RENAME_SWAP) }
-}
-
-#[cfg(target_os = "freebsd")]
-fn rename_swap(_: &CStr, _: &CStr) -> libc::c_int {
-    nix::errno::Errno::ENOSYS.set();
-    -1
-}
-
-/// Opens a file that can only be a regular one, without following a link in its place, and without waiting for the
-/// other end of a FIFO.
-///
-/// # Errors
-/// What open(2) reports, or InvalidInput that says what it is: "is a FIFO, not a regular file".
-pub fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let not_regular = |kind| io::Error::new(io::ErrorKind::InvalidInput, format!("is a {kind}, not a regular file"));
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = options.custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
-        // FreeBSD says EMLINK of a link.
-        Some(libc::ELOOP | libc::EMLINK) => not_regular("symbolic link"),
-        Some(libc::EISDIR) => not_regular("directory"),
-        // A FIFO without a reader, or a socket.
-        Some(libc::ENXIO) => not_regular("FIFO or socket"),
-        _ => error,
-    })?;
-    let file_type = file.metadata()?.file_type();
-    if file_type.is_file() {
-        return Ok(file);
-    }
-    Err(not_regular(kind_of(file_type).unwrap_or("character device")))
-}
+use crate::paths::safe_path;
 
 /// Opens a log to append to, and creates it with mode 0600. A symbolic link is followed, but what it leads to is
-/// judged. /dev/null and other character devices are accepted.
+/// judged, and so is the way there. /dev/null and other character devices are accepted.
 ///
 /// # Errors
-/// What open(2) reports, or an error that says why the thing is no log: "is a FIFO, not a regular file".
+/// What [`safe_path`] and open(2) report, or an error that says why the thing is no log: "is a FIFO, not a regular
+/// file".
 pub fn open_log(path: &Path) -> io::Result<File> {
-    let opened = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        // Non-blocking, or a FIFO without a reader would stop us here for ever.
-        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
-        .open(path);
-    let file = opened.map_err(|error| explain(path, error))?;
+    let safe = safe_path(path)?;
+    // Never waits, or a FIFO without a reader would stop us here for ever.
+    let opened = safe.open(OpenOptions::new().append(true).create(true).mode(0o600));
+    let file = opened.map_err(|error| explain(safe.real(), error))?;
     judge(&file.metadata()?)?;
     // The flag belongs to the open file, which the worker will share: a full terminal must block it, not fail it.
     set_blocking(&file)?;
@@ -111,7 +37,8 @@ pub fn open_log(path: &Path) -> io::Result<File> {
 /// # Errors
 /// NotFound: there is none yet, and it would be created. Otherwise what `open_log` would fail with.
 pub fn check_log(path: &Path) -> io::Result<()> {
-    judge(&std::fs::metadata(path)?)?;
+    let safe = safe_path(path)?;
+    judge(&std::fs::metadata(safe.real())?)?;
     Ok(access(path, AccessFlags::W_OK)?)
 }
 
@@ -170,7 +97,7 @@ fn judge(metadata: &Metadata) -> io::Result<()> {
 }
 
 /// What a file is, if it can't be a log.
-fn kind_of(file_type: FileType) -> Option<&'static str> {
+pub(crate) fn kind_of(file_type: FileType) -> Option<&'static str> {
     if file_type.is_file() || file_type.is_char_device() {
         None
     } else if file_type.is_dir() {

@@ -53,10 +53,12 @@
 compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 
 mod clock;
+mod dir;
 mod exit;
 mod files;
 mod limits;
 mod locks;
+mod paths;
 mod pid;
 mod ports;
 mod process;
@@ -65,16 +67,18 @@ mod spawn;
 mod tree;
 
 pub use crate::clock::{boot_id, since_boot};
+pub use crate::dir::{Access, Dir};
 pub use crate::exit::{ExitStatus, ExitWatch};
 pub use crate::files::{
-    PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, exchange, is_same_file, open_log,
-    open_regular, pipe_from_helper, pipe_to_helper, replace, takes_output,
+    PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, is_same_file, open_log,
+    pipe_from_helper, pipe_to_helper, takes_output,
 };
 pub use crate::limits::{
     SetupError, close_inherited, effective_user_id, exec_string_bytes_max, is_local_error, open_files_limit,
-    prepare_process,
+    prepare_process, user_name,
 };
 pub use crate::locks::{ByteLock, is_locked, lock_byte, show_lock};
+pub use crate::paths::{SafePath, ensure_trusted, safe_path};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
     Listening, Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, listening_of,
@@ -82,7 +86,6 @@ pub use crate::ports::{
 };
 pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
-    user_name,
 };
 pub use crate::signals::{Signal, Signals};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};

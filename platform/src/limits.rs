@@ -196,6 +196,15 @@ pub fn effective_user_id() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// A user's name, or the number where there is none. May ask the system's directory of users.
+#[must_use]
+pub fn user_name(id: u32) -> String {
+    match nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => id.to_string(),
+    }
+}
+
 /// Whether an error means that this process or machine ran out of something: descriptors (EMFILE, ENFILE), buffers
 /// (ENOBUFS), memory (ENOMEM), processes (EAGAIN), or local ports (EADDRNOTAVAIL, connect(2)).
 ///

@@ -1,12 +1,15 @@
 //! Reading the two files that decide what runs: the config and the worker's `env_file`.
 //!
 //! Promises: never blocks on a FIFO or device, reads at most [`BYTES_MAX`] bytes, refuses a file that anyone may write
-//! and reports one that a group may write. It follows symbolic links; what counts is the file that they lead to.
+//! or another user could replace, and reports one that a group may write. It follows symbolic links; what counts is the
+//! file that they lead to, and every directory on the way.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use super::Config;
 
 /// The longest file that is read, in bytes.
 pub(crate) const BYTES_MAX: u64 = 1024 * 1024;
@@ -31,12 +34,13 @@ pub(crate) enum ReadError {
 
 /// Reads a file that decides what runs.
 pub(crate) fn read_trusted(path: &Path) -> Result<Trusted, ReadError> {
-    // Looked at before it is opened: opening a FIFO waits for its writer.
-    ensure_regular(&fs::metadata(path).map_err(refusal)?)?;
-    let file = File::open(path).map_err(refusal)?;
-    // Looked at again: what was opened need not be what was there a moment ago.
+    let safe = platform::safe_path(path).map_err(refusal)?;
+    // Looked at before it is opened: opening a device may do something.
+    ensure_regular(&fs::metadata(safe.real()).map_err(refusal)?)?;
+    let file = safe.open(OpenOptions::new().read(true)).map_err(refusal)?;
     let metadata = file.metadata().map_err(refusal)?;
     ensure_regular(&metadata)?;
+    platform::ensure_trusted(safe.real(), &metadata).map_err(refusal)?;
     ensure_not_writable_by_all(path, &metadata)?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(refusal)?;
@@ -44,6 +48,19 @@ pub(crate) fn read_trusted(path: &Path) -> Result<Trusted, ReadError> {
         return Err(ReadError::Refused(format!("it is longer than {BYTES_MAX} bytes")));
     }
     Ok(Trusted { bytes, warning: group_warning(path, &metadata) })
+}
+
+/// Which groups could replace what the supervisor reads and writes, since they may write a directory that leads there,
+/// as sentences for the log.
+pub(crate) fn group_warnings(config: &Config) -> Vec<String> {
+    let state = config.state_dir.join(&config.name);
+    let paths = [&config.path, &state, &config.log_stdout, &config.log_stderr];
+    let mut warnings = Vec::new();
+    for path in paths.into_iter().chain(&config.env_file) {
+        let found = platform::safe_path(path).ok().and_then(|safe| safe.warning());
+        warnings.extend(found.filter(|warning| !warnings.contains(warning)));
+    }
+    warnings
 }
 
 fn refusal(error: io::Error) -> ReadError {

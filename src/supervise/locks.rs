@@ -5,7 +5,7 @@ use super::Supervisor;
 use crate::error::Error;
 use crate::lock::{self, Lock, name_holder};
 use crate::policy::Event;
-use crate::state_dir::StateDir;
+use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::Now;
 
 impl Supervisor {
@@ -21,10 +21,12 @@ impl Supervisor {
             return false;
         }
         match self.lock_anew() {
-            Ok(Ok(lock)) => {
+            Ok(Ok((lock, dir))) => {
                 lock.announce(&self.predecessors);
                 self.lock = Some(lock);
-                self.record.forget();
+                // What is on disk has been removed or was another's: the next write is one from scratch.
+                self.record = WorkerRecord::new(&dir, Record::Unclear);
+                self.reporter.moved_to(dir);
                 self.reporter.warn("lock", "somebody removed the state directory or its lock; made it anew".to_owned());
             }
             Ok(Err(holder)) => {
@@ -42,8 +44,9 @@ impl Supervisor {
         true
     }
 
-    fn lock_anew(&self) -> Result<Result<Lock, Option<u32>>, Error> {
+    fn lock_anew(&self) -> Result<Result<(Lock, StateDir), Option<u32>>, Error> {
         let dir = StateDir::open(&self.config.state_dir, &self.config.name)?;
-        Lock::of_config(&dir).map_err(|error| lock::cannot("lock", &dir, error))
+        let locked = Lock::of_config(&dir).map_err(|error| lock::cannot("lock", &dir, error))?;
+        Ok(locked.map(|lock| (lock, dir)))
     }
 }

@@ -21,6 +21,7 @@ use super::report::status::Status;
 use super::sources::SignalReader;
 use super::worker::Worker;
 use super::{Supervisor, adopt};
+use crate::config::file::group_warnings;
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::lock::{self, Lock, name_holder};
@@ -56,11 +57,10 @@ pub fn run(path: &Path, signals: Signals) -> Result<ExitCode, Error> {
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
-    let state_dir = StateDir::open(&config.state_dir, &config.name)?;
-    let mut setup = Setup { config, poll, signals, launcher, state_dir };
-    let Some(lock) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
-    let Some(left) = setup.find_left(&lock)? else { return Ok(ExitCode::Ok) };
-    supervisor(setup, lock, left).supervise()
+    let mut setup = Setup { config, poll, signals, launcher };
+    let Some((lock, dir)) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
+    let Some(left) = setup.find_left(&lock, &dir)? else { return Ok(ExitCode::Ok) };
+    supervisor(setup, lock, &dir, left).supervise()
 }
 
 /// What is at hand before there is a lock.
@@ -69,7 +69,6 @@ struct Setup {
     poll: Poll,
     signals: SignalReader,
     launcher: Launcher,
-    state_dir: StateDir,
 }
 
 /// What an earlier supervisor has left: its record, and its worker if one lives.
@@ -81,16 +80,17 @@ struct Left {
 }
 
 impl Setup {
-    /// The lock, or `None` if a signal said to stop before it was free.
-    fn wait_for_lock(&mut self) -> Result<Option<Lock>, Error> {
+    /// The lock and the directory that it lies in, or `None` if a signal said to stop before it was free.
+    fn wait_for_lock(&mut self) -> Result<Option<(Lock, StateDir)>, Error> {
         // An old supervisor may be stopping: it ends within its drain and kill time.
         let give_up_at = Instant::now() + self.config.drain_timeout + KILL_TIME;
         let mut is_announced = false;
         loop {
-            let tried = Lock::of_config(&self.state_dir);
-            let tried = tried.map_err(|error| lock::cannot("lock", &self.state_dir, error))?;
+            // Each time anew: the other supervisor may have made it anew.
+            let dir = StateDir::open(&self.config.state_dir, &self.config.name)?;
+            let tried = Lock::of_config(&dir).map_err(|error| lock::cannot("lock", &dir, error))?;
             let holder = match tried {
-                Ok(lock) => return Ok(Some(lock)),
+                Ok(lock) => return Ok(Some((lock, dir))),
                 Err(holder) => name_holder(holder),
             };
             if Instant::now() >= give_up_at {
@@ -111,14 +111,14 @@ impl Setup {
 
     /// Whom an earlier supervisor has left. As long as that can't be known nothing is launched beside a worker that may
     /// live. `None`: a signal said to stop.
-    fn find_left(&mut self, lock: &Lock) -> Result<Option<Left>, Error> {
+    fn find_left(&mut self, lock: &Lock, dir: &StateDir) -> Result<Option<Left>, Error> {
         let backoff = self.config.settings().backoff;
         let mut failures = 0;
         loop {
-            let found = WorkerRecord::read(&self.state_dir).and_then(|record| {
+            let found = WorkerRecord::read(dir).and_then(|record| {
                 let registry = self.poll.registry();
                 let worker = adopt::find(&record, &self.config.name, lock, registry, Instant::now())?;
-                Ok(Left { record, worker, killed: self.killed_supervisors(lock) })
+                Ok(Left { record, worker, killed: killed_supervisors(lock, dir) })
             });
             let error = match found {
                 Ok(left) => return Ok(Some(left)),
@@ -131,15 +131,6 @@ impl Setup {
                 return Ok(None);
             }
         }
-    }
-
-    /// The last supervisor, if its helpers do not end with it and it did not end in order, when it ends them itself.
-    fn killed_supervisors(&self, lock: &Lock) -> Vec<(u32, String)> {
-        let has_stopped = |status: Status| status.state == Condition::Stopped.word();
-        if Lifetime::ENDS_WITH_US || Status::read(&self.state_dir).ok().flatten().is_some_and(has_stopped) {
-            return Vec::new();
-        }
-        lock.last_holders()
     }
 
     /// Waits for so long. False: a signal says to stop.
@@ -164,10 +155,19 @@ impl Setup {
     }
 }
 
-fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
-    let Setup { config, poll, signals, launcher, state_dir } = setup;
+/// The last supervisor, if its helpers do not end with it and it did not end in order, when it ends them itself.
+fn killed_supervisors(lock: &Lock, dir: &StateDir) -> Vec<(u32, String)> {
+    let has_stopped = |status: Status| status.state == Condition::Stopped.word();
+    if Lifetime::ENDS_WITH_US || Status::read(dir).ok().flatten().is_some_and(has_stopped) {
+        return Vec::new();
+    }
+    lock.last_holders()
+}
+
+fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Supervisor {
+    let Setup { config, poll, signals, launcher } = setup;
     let now = Now::read();
-    let mut reporter = Reporter::new(&config, state_dir.clone(), now);
+    let mut reporter = Reporter::new(&config, dir.clone(), now);
     info!(
         "supervising {:?} at {} pid={} config={:?} version={}",
         config.name,
@@ -189,7 +189,7 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
         secrets: Secrets::new(&config),
         hooks: Hooks::new(&config),
         logs: Logs::new(&config),
-        record: WorkerRecord::new(&state_dir, left.record),
+        record: WorkerRecord::new(dir, left.record),
         predecessors,
         lock: Some(lock),
         poll,
@@ -219,7 +219,8 @@ fn supervisor(setup: Setup, lock: Lock, left: Left) -> Supervisor {
         adopt::end_helpers(killed);
     }
     // The worker is under way: there is time to look around.
-    for text in doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config)) {
+    let doubts = doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config));
+    for text in doubts.chain(group_warnings(&supervisor.config)) {
         supervisor.reporter.warn("config", text);
     }
     supervisor

@@ -26,8 +26,8 @@ use self::linux as sys;
 pub use self::listener::{Occupant, Ownership};
 #[cfg(target_os = "macos")]
 use self::macos as sys;
+use crate::limits::user_name;
 use crate::pid::Pid;
-use crate::process::user_name;
 
 /// FreeBSD: owners are not looked for. The worker's port is never reclaimed there; a held one is waited for. The
 /// answers say so: nobody is named, and ownership is unknown, which callers accept.

@@ -22,6 +22,7 @@ use self::macos as sys;
 #[cfg(target_os = "macos")]
 pub(crate) use self::macos::{Listed, is_closing, list};
 use crate::exit::Pin;
+use crate::limits::user_name;
 use crate::pid::{Pid, own_pid};
 use crate::signals::Signal;
 
@@ -199,15 +200,6 @@ pub fn describe(pid: Pid) -> ProcessInfo {
 #[cfg(target_os = "linux")]
 pub(crate) fn user_id(pid: Pid) -> Option<u32> {
     sys::user_id(pid)
-}
-
-/// A user's name, or the number where there is none. May ask the system's directory of users.
-#[must_use]
-pub fn user_name(id: u32) -> String {
-    match nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)) {
-        Ok(Some(user)) => user.name,
-        Ok(None) | Err(_) => id.to_string(),
-    }
 }
 
 /// Whether a process is stopped, by a signal or a tracer, so that it does nothing at all.

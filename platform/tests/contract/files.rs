@@ -6,9 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
-use worker_supervisor_platform::{
-    check_creatable_in, check_executable, check_log, effective_user_id, exchange, open_log,
-};
+use worker_supervisor_platform::{Dir, check_creatable_in, check_executable, check_log, effective_user_id, open_log};
 
 use crate::support::{TempDir, open_descriptors};
 
@@ -131,17 +129,17 @@ fn what_files_could_be_made_or_run_is_told() {
 }
 
 fn two_files_are_swapped_or_stay_as_they_are() {
-    let dir = TempDir::new();
-    let [one, two, directory] = ["one", "two", "directory"].map(|name| dir.path().join(name));
-    std::fs::write(&one, "1").expect("a file");
-    std::fs::write(&two, "2").expect("a file");
-    std::fs::create_dir(&directory).expect("a directory");
-    let content = || [&one, &two].map(|path| std::fs::read_to_string(path).expect("a file"));
-    let swapped = exchange(&one, &two).is_ok();
+    let temporary = TempDir::new();
+    let dir = Dir::open(&temporary.path().canonicalize().expect("a path")).expect("a directory");
+    dir.replace_file(c"one", b"1").expect("a file");
+    dir.replace_file(c"two", b"2").expect("a file");
+    std::fs::create_dir(temporary.path().join("directory")).expect("a directory");
+    let content = || ["one", "two"].map(|name| std::fs::read_to_string(temporary.path().join(name)).expect("a file"));
+    let swapped = dir.exchange(c"one", c"two").is_ok();
     assert!(swapped || cfg!(target_os = "freebsd"), "every file system for tests can");
     assert_eq!(content(), if swapped { ["2", "1"] } else { ["1", "2"] });
     let before = content();
-    assert!(exchange(&one, &directory).is_err());
-    assert!(exchange(&one, &dir.path().join("none")).is_err());
+    assert!(dir.exchange(c"one", c"directory").is_err());
+    assert!(dir.exchange(c"one", c"none").is_err());
     assert_eq!(content(), before);
 }

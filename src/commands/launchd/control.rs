@@ -5,18 +5,22 @@
 //! so an old job is booted out, seen to be gone, and only then replaced, and the new one is seen to run. Every wait has
 //! an end. Every step is safe to do again, so that the answer to a failure is to run the command again.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
+
+use platform::Dir;
 
 use super::job::Job;
 use super::launchctl::{self, Answer, LOOK_INTERVAL, Launchctl, Loaded};
 use super::privacy;
 use crate::error::{Error, ExitCode, escape};
 use crate::lock::{Held, Lock};
-use crate::state_dir::{StateDir, replace_file};
+use crate::state_dir::StateDir;
 
 /// For launchd itself, on top of what the job takes to end or to start.
 const LAUNCHD_MAX: Duration = Duration::from_secs(15);
@@ -138,9 +142,13 @@ impl<'a> Session<'a> {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| failed(format_args!("create {directory:?}"), error))?;
         }
-        let written = replace_file(&path, plist.as_bytes())
+        let written = platform::safe_path(&path).and_then(|_| {
+            let (dir, name) = path.parent().zip(path.file_name()).ok_or(io::ErrorKind::InvalidInput)?;
+            let dir = Dir::open(platform::safe_path(dir)?.real())?;
+            let file = dir.replace_file(&CString::new(name.as_bytes())?, plist.as_bytes())?;
             // launchd reads it as the user, and refuses one that others may write.
-            .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)));
+            file.set_permissions(Permissions::from_mode(0o644))
+        });
         written.map_err(|error| failed(format_args!("write {path:?}"), error))?;
         self.say(format_args!("wrote {}", path.display()));
         Ok(())

@@ -6,13 +6,13 @@
 pub(crate) mod last_words;
 pub mod rotation;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::rotation::{Rotation, is_hollow};
+use self::rotation::{Rotation, is_hollow, open_to_read};
 use super::report::happening::Happening;
 use super::report::redact::Foreign;
 use super::report::status::Status;
@@ -197,7 +197,7 @@ fn read_end(path: &Path, output: &Output) -> Option<Vec<u8>> {
     let from = if output.from > output.to { 0 } else { output.from };
     let start = from.max(output.to.saturating_sub(LAST_WORDS_BYTES_MAX));
     let mut words = vec![0; usize::try_from(output.to - start).ok()?];
-    File::open(path).ok()?.read_exact_at(&mut words, start).ok()?;
+    open_to_read(path).ok()?.read_exact_at(&mut words, start).ok()?;
     Some(words)
 }
 

@@ -13,10 +13,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use crate::state_dir::create_new;
 
 /// What one step copies at most, in bytes: about 2 ms.
 const STEP_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -62,7 +60,8 @@ impl Rotation {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         }
-        let log = OpenOptions::new().read(true).write(true).open(path)?;
+        // Nobody else can lead it elsewhere from here on, nor what lies beside it.
+        let log = platform::safe_path(path)?.open(OpenOptions::new().read(true).write(true))?;
         let metadata = log.metadata()?;
         if !metadata.is_file() || metadata.uid() != platform::effective_user_id() {
             let message = format!("belongs to user {}, not to us", metadata.uid());
@@ -176,7 +175,12 @@ impl Drop for Rotation {
 
 /// Whether a log has a hole where its data should begin: somebody writes it without O_APPEND, and it was truncated.
 pub fn is_hollow(path: &Path) -> bool {
-    File::open(path).and_then(|log| hole_of(&log)).is_ok_and(|hole| hole > 0)
+    open_to_read(path).and_then(|log| hole_of(&log)).is_ok_and(|hole| hole > 0)
+}
+
+/// Opens a log where nobody else can lead us to another file.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    platform::safe_path(path)?.open(OpenOptions::new().read(true))
 }
 
 /// How long the hole is with which a log begins, and the NULs after it: holes end where blocks do.
@@ -192,6 +196,19 @@ fn hole_of(log: &File) -> io::Result<u64> {
         }
     }
     Ok(hole)
+}
+
+/// Creates a file that only we may read, in place of whatever has its name: follows no link. What is there can only be
+/// what a rotation left whose supervisor was killed.
+fn create_new(path: &Path) -> io::Result<File> {
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            create()
+        }
+        created => created,
+    }
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {

@@ -107,6 +107,11 @@ impl Reporter {
         status.config_problem = None;
     }
 
+    /// The state directory has been made anew.
+    pub(crate) fn moved_to(&mut self, dir: StateDir) {
+        self.dir = dir;
+    }
+
     /// A worker of an earlier supervisor runs under this pid, since nobody knows when.
     pub(crate) fn saw_adopted(&mut self, pid: Pid) {
         self.known.pid = Some(pid);

@@ -6,16 +6,15 @@
 //! a secret's value. A reader finds the old file or the new one, never a part of either, and takes what another version
 //! wrote: unknown fields are skipped, missing ones have their defaults.
 
-use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
+use platform::Access;
 use serde::Serialize;
 
 use crate::error::cut;
 use crate::policy::Condition;
-use crate::state_dir::{StateDir, replace_file};
+use crate::state_dir::{STATUS, STATUS_SPARE, STATUS_TRIAL, StateDir};
 use crate::time::Now;
 
 /// A status is as long as one of these, or two…, so that one has room in the place of another. Most take a fifth.
@@ -161,19 +160,20 @@ impl Status {
     pub fn write(&self, dir: &StateDir) -> io::Result<()> {
         let mut content = serde_json::to_vec(self)?;
         pad(&mut content, SLOT_BYTES);
-        let spare = dir.path().join("status.spare");
-        let Err(error) = replace_file(&dir.status_path(), &content) else {
-            if length_of(&spare) != Some(content.len()) {
+        let files = &dir.files;
+        let Err(error) = files.replace_file(STATUS, &content) else {
+            if files.length_of(STATUS_SPARE) != Some(content.len() as u64) {
                 // Without one there is nothing to fall back on; the next status tries again.
-                drop(replace_file(&spare, &content));
+                drop(files.replace_file(STATUS_SPARE, &content));
             }
             return Ok(());
         };
-        let Some(length) = length_of(&spare).filter(|length| *length >= content.len()) else { return Err(error) };
+        let length = files.length_of(STATUS_SPARE).and_then(|length| usize::try_from(length).ok());
+        let Some(length) = length.filter(|length| *length >= content.len()) else { return Err(error) };
         pad(&mut content, length);
-        let opened = platform::open_regular(OpenOptions::new().write(true), &spare);
+        let opened = files.open_file(STATUS_SPARE, Access::Write);
         let written = opened.and_then(|file| file.write_all_at(&content, 0));
-        written.and_then(|()| platform::exchange(&spare, &dir.status_path())).map_err(|_| error)
+        written.and_then(|()| files.exchange(STATUS_SPARE, STATUS)).map_err(|_| error)
     }
 
     /// Whether there is room for a status in `dir`: makes a file of its size, and removes it.
@@ -181,9 +181,8 @@ impl Status {
     /// # Errors
     /// What open or write report.
     pub fn try_room(dir: &StateDir) -> io::Result<()> {
-        let path = dir.path().join("status.try");
-        replace_file(&path, &[b' '; SLOT_BYTES])?;
-        fs::remove_file(path)
+        dir.files.replace_file(STATUS_TRIAL, &[b' '; SLOT_BYTES])?;
+        dir.files.remove(STATUS_TRIAL)
     }
 }
 
@@ -193,12 +192,6 @@ fn pad(content: &mut Vec<u8>, slot_bytes: usize) {
     content.truncate(length);
     content.resize((length + 1).next_multiple_of(slot_bytes) - 1, b' ');
     content.push(b'\n');
-}
-
-/// How long a regular file is.
-fn length_of(path: &Path) -> Option<usize> {
-    let metadata = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
-    usize::try_from(metadata.len()).ok()
 }
 
 /// How a worker ended.

@@ -7,7 +7,7 @@ use std::io;
 use serde_json::Value;
 
 use super::status::{Exit, Probe, Status, Sync, Transition};
-use crate::state_dir::{StateDir, read_file};
+use crate::state_dir::{STATUS, StateDir};
 
 impl Status {
     /// Reads the status file in `dir`. None: there is none.
@@ -16,7 +16,7 @@ impl Status {
     /// InvalidData for a file that is no status, or is longer than [`crate::state_dir::FILE_BYTES_MAX`]; else what open
     /// or read report.
     pub fn read(dir: &StateDir) -> io::Result<Option<Status>> {
-        let Some(bytes) = read_file(&dir.status_path())? else { return Ok(None) };
+        let Some(bytes) = dir.read(STATUS)? else { return Ok(None) };
         Status::parse(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
