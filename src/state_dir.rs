@@ -120,7 +120,8 @@ impl StateDir {
 }
 
 fn cannot_use(path: &Path, cause: io::Error) -> Error {
-    Error::cannot(ExitCode::Config, format_args!("use the state directory {path:?}"), cause)
+    let code = if platform::is_local_error(&cause) { ExitCode::Internal } else { ExitCode::Config };
+    Error::cannot(code, format_args!("use the state directory {path:?}"), cause)
 }
 
 /// Not even a link of ours: whose it is would be one more thing to judge.

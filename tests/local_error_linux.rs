@@ -143,8 +143,9 @@ fn start_without_an_event_queue_or_signals_fails_before_anything_is_started() {
 fn nothing_is_launched_while_a_record_cannot_be_read() {
     let scene = Scene::new();
     scene.start().wait_ready();
-    let record = scene.file("state/worker/worker.json");
-    let supervisor = scene.start_with(&mut failing(&scene, "?open,openat:error=EMFILE:when=1..2", &[&record]));
+    // Opened there: the directory itself, the lock, the record, and the record once more.
+    let dir = scene.file("state/worker");
+    let supervisor = scene.start_with(&mut failing(&scene, "?open,openat:error=EMFILE:when=3..4", &[&dir]));
     let line = supervisor.wait_for_nth_log(2, "cannot tell whether an earlier supervisor's worker lives");
     assert!(line.contains("(os error 24); retrying in "), "{line}");
     assert_eq!(scene.report().starts().len(), 1);
@@ -183,8 +184,9 @@ fn probes_go_on_once_our_own_trouble_is_over() {
 
 #[test]
 fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
-    // 9 is the least with which it can start: three standard ones, queue, signals, /dev/null, two locks, record.
-    for limit in 9..=13 {
+    // 10 is the least with which it can start: three standard ones, queue, signals, /dev/null, the state directory, two
+    // locks, record.
+    for limit in 10..=14 {
         let scene = Scene::new().set("stable_secs", 0).set("restart_backoff_min_secs", "0.1");
         let argument = format!("--nofile={limit}:{limit}");
         let supervisor = scene.start_with(&mut below(&scene, "prlimit", &[&argument]));
@@ -196,7 +198,7 @@ fn supervisor_at_its_limit_of_descriptors_still_starts_watches_and_stops() {
 #[test]
 fn supervisor_with_few_descriptors_keeps_none_for_later_and_notices_a_worker_that_hangs() {
     // What it holds at rest, and what it would hold for the next launch.
-    for limit in 11..=14 {
+    for limit in 12..=15 {
         let scene = Scene::new().set("stable_secs", 0).set("health_interval_secs", "0.2");
         let scene = scene.set("health_timeout_secs", "0.2").set("drain_timeout_secs", 1);
         let argument = format!("--nofile={limit}:{limit}");
