@@ -15,11 +15,11 @@ use crate::error::hides_or_reorders;
 use crate::policy::StatusRule;
 
 /// The longest time that can be configured: 365 days. Far below where arithmetic on time could overflow.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+pub const TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// The smallest size of a log that may be asked for, in bytes.
-pub(super) const BYTES_MIN: u64 = 4096;
+pub const BYTES_MIN: u64 = 4096;
 /// The largest one.
-pub(super) const BYTES_MAX: u64 = 1 << 40;
+pub const BYTES_MAX: u64 = 1 << 40;
 
 /// Where a row's value goes.
 pub type Field<T> = fn(&mut Config) -> &mut T;
