@@ -37,6 +37,13 @@ pub enum Invocation {
         /// The config file.
         config: PathBuf,
     },
+    /// Write a config.
+    Init {
+        /// The config file to be.
+        config: PathBuf,
+        /// What to go by, instead of the files of this directory.
+        named: Option<PathBuf>,
+    },
     /// Say how the worker is.
     Status {
         /// The config file.
@@ -129,6 +136,19 @@ enum Subcommand {
     Restart(Restart),
     Logs(Logs),
     Launchd(Launchd),
+    Init(Init),
+}
+
+/// Write a config for the program in this directory, as far as its files tell how it is run.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "init", help_triggers("-h", "--help", "help"))]
+struct Init {
+    /// the config file
+    #[argh(option, arg_name = "path")]
+    config: Option<String>,
+    /// a launchd property list, or an ecosystem file of pm2 as JSON, to go by instead
+    #[argh(positional)]
+    file: Option<String>,
 }
 
 /// Say how the worker is; exit 0 if healthy, 1 if not, 3 if no supervisor runs.
@@ -228,6 +248,9 @@ fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
             let form = status_form(&status)?;
             Invocation::Status { config: config(status.config)?, form }
         }
+        Some(Subcommand::Init(init)) => {
+            Invocation::Init { config: config(init.config)?, named: init.file.map(PathBuf::from) }
+        }
         Some(Subcommand::Restart(restart)) => Invocation::Restart { config: config(restart.config)? },
         Some(Subcommand::Logs(logs)) => {
             Invocation::Logs { config: config(logs.config)?, follow: logs.follow, lines: logs.lines }
@@ -323,6 +346,10 @@ mod tests {
         assert_eq!(parse_words(&["logs"]), logs(false, 10));
         assert_eq!(parse_words(&["logs", "-f", "-n", "0"]), logs(true, 0));
         assert_eq!(parse_words(&["logs", "--lines=3", "--follow"]), logs(true, 3));
+        let init =
+            |named: Option<&str>| Ok(Invocation::Init { config: config.clone(), named: named.map(PathBuf::from) });
+        assert_eq!(parse_words(&["init"]), init(None));
+        assert_eq!(parse_words(&["init", "job.plist"]), init(Some("job.plist")));
         for (word, action) in [
             ("print", LaunchdAction::Print),
             ("install", LaunchdAction::Install),
@@ -337,7 +364,7 @@ mod tests {
     fn help_is_no_error_and_names_every_subcommand() {
         for words in [&["--help"][..], &["-h"], &["help"], &["--dry-run", "--help"]] {
             let Ok(Invocation::Print(text)) = parse_words(words) else { panic!("{words:?}") };
-            for word in ["status", "restart", "logs", "launchd", "--config", "--dry-run", "--version"] {
+            for word in ["status", "restart", "logs", "launchd", "init", "--config", "--dry-run", "--version"] {
                 assert!(text.contains(word), "{words:?}: no {word} in {text}");
             }
         }

@@ -8,7 +8,7 @@ use std::process::ExitCode as ProcessExitCode;
 use platform::Signals;
 use worker_supervisor::cli::{self, Invocation};
 use worker_supervisor::commands::status::Style;
-use worker_supervisor::commands::{dry_run, launchd, logs, restart, status};
+use worker_supervisor::commands::{dry_run, init, launchd, logs, restart, status};
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
 use worker_supervisor::print::print;
@@ -37,6 +37,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
             supervise::start::run(&config, signals)
         }
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
+        Invocation::Init { config, named } => init::init(&config, named.as_deref(), &mut stdout),
         Invocation::Status { config, form } => {
             let style = Style::of(stdout.is_terminal(), env::var_os("NO_COLOR").as_deref());
             let (loaded, reading) = Config::load_for_looking(&config)?;

@@ -15,11 +15,11 @@ use crate::error::hides_or_reorders;
 use crate::policy::StatusRule;
 
 /// The longest time that can be configured: 365 days. Far below where arithmetic on time could overflow.
-pub(super) const TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
+pub const TIME_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// The smallest size of a log that may be asked for, in bytes.
-pub(super) const BYTES_MIN: u64 = 4096;
+pub const BYTES_MIN: u64 = 4096;
 /// The largest one.
-pub(super) const BYTES_MAX: u64 = 1 << 40;
+pub const BYTES_MAX: u64 = 1 << 40;
 
 /// Where a row's value goes.
 pub type Field<T> = fn(&mut Config) -> &mut T;
@@ -163,6 +163,40 @@ impl Config {
             }
         }
         page + &tables
+    }
+}
+
+impl Config {
+    /// What a key is set to, as TOML; of variables their names alone.
+    pub(crate) fn shown(&self, key: &str) -> String {
+        let row = KEYS.iter().find(|row| row.name == key);
+        let value = row.and_then(|row| match row.kind {
+            Kind::Variables(_) => Some(self.env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")),
+            kind => kind.render(&mut self.clone()),
+        });
+        value.unwrap_or_default()
+    }
+
+    /// A config file that sets some keys, each with its text and why it is set, and shows examples of others.
+    pub(crate) fn commented(&self, said: &[(&'static str, String)], suggested: &[&str]) -> String {
+        let mut config = self.clone();
+        let (mut page, mut tables) = (String::new(), String::new());
+        for Key { name, kind, text, example, .. } in KEYS {
+            let why = said.iter().find(|(key, _)| key == name).map(|(_, why)| why);
+            match (why, kind.render(&mut config)) {
+                (Some(why), Some(value)) => {
+                    let comment = format!("# {text}\n# ({why})\n");
+                    match (kind, name.split_once('.')) {
+                        (Kind::Variables(_), _) => tables += &format!("{comment}[{name}]\n{value}\n"),
+                        (_, Some((table, key))) => tables += &format!("{comment}[{table}]\n{key} = {value}\n\n"),
+                        (_, None) => page += &format!("{comment}{name} = {value}\n\n"),
+                    }
+                }
+                _ if suggested.contains(name) => page += &format!("# {text}\n# {name} = {example}\n\n"),
+                _ => {}
+            }
+        }
+        (page + &tables).trim_end().to_owned() + "\n"
     }
 }
 

@@ -11,7 +11,7 @@ mod port;
 mod report;
 mod standing;
 mod tools;
-mod wrapper;
+pub(in crate::commands) mod wrapper;
 
 use std::io::Write;
 use std::path::Path;

@@ -12,15 +12,19 @@ const SCRIPT: &str = "what its script runs, such as [\"node\", \"server.js\"]";
 
 /// What to do about a program between the supervisor and the server, if `command` names one that is known.
 pub(super) fn finding(command: &[String]) -> Option<Finding> {
+    advice(command).map(|text| Finding::warn("command", text))
+}
+
+/// The same, as text.
+pub(in crate::commands) fn advice(command: &[String]) -> Option<String> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let (program, args) = words.split_first()?;
     let program = Path::new(program).file_name()?.to_str()?;
     let (what, instead) = between(program, args)?;
-    let text = format!(
+    Some(format!(
         "{what} stands between the supervisor and the server, and may die alone or keep a signal to itself; \
          better name the server itself: {instead}"
-    );
-    Some(Finding::warn("command", text))
+    ))
 }
 
 fn between<'a>(program: &'a str, args: &[&str]) -> Option<(&'a str, &'static str)> {

@@ -1,0 +1,129 @@
+//! A property list of launchd, as far as it says how a program is run. Pure.
+//!
+//! Reads what `plutil -convert xml1` writes: elements without attributes, the five named entities, comments. Anything
+//! else is an error, never taken for something that it may not be.
+
+use serde_json::{Map, Value};
+
+use super::draft::{Guess, text};
+
+/// How deep lists and dictionaries may lie in each other.
+const DEPTH_MAX: usize = 16;
+
+/// What the job of a property list runs, and how.
+///
+/// # Errors
+/// Why it says nothing of that.
+pub(super) fn read(content: &[u8]) -> Result<Guess, String> {
+    let rest = std::str::from_utf8(content).map_err(|_| "it is not valid UTF-8")?;
+    let mut reader = Reader { rest };
+    let mut tag = reader.tag().ok_or("it holds no element")?;
+    if tag.starts_with("plist") {
+        tag = reader.tag().unwrap_or_default();
+    }
+    let list = reader.value(tag, 0).ok_or("it is not a property list in XML, or one that is damaged")?;
+    let mut guess = Guess::default();
+    let arguments = list.get("ProgramArguments").and_then(Value::as_array).into_iter().flatten();
+    guess.config.command = arguments.filter_map(Value::as_str).map(str::to_owned).collect();
+    if guess.config.command.is_empty() {
+        guess.config.command.extend(text(&list, &["Program"]).map(str::to_owned));
+    }
+    if guess.config.command.is_empty() {
+        return Err("it has neither ProgramArguments nor Program".into());
+    }
+    guess.config.worker_dir = text(&list, &["WorkingDirectory"]).unwrap_or_default().into();
+    for (variable, value) in list.get("EnvironmentVariables").and_then(Value::as_object).into_iter().flatten() {
+        match variable.as_str() {
+            "HOME" | "PATH" => guess.notes.push(format!("{variable} is left out: `launchd install` takes the shell's")),
+            _ => guess.set(variable, value.as_str().unwrap_or_default().to_owned()),
+        }
+    }
+    for (key, name) in [("log_stdout", "StandardOutPath"), ("log_stderr", "StandardErrorPath")] {
+        if let Some(path) = text(&list, &[name]) {
+            let out = key == "log_stdout";
+            *(if out { &mut guess.config.log_stdout } else { &mut guess.config.log_stderr }) = path.into();
+            guess.say(key, name);
+        }
+    }
+    if let Some(label) = text(&list, &["Label"]) {
+        guess.config.launchd_label = label.to_owned();
+        guess.say("launchd.label", "that of the job, which `launchd install` replaces");
+        guess.config.name = label.rsplit('.').next().unwrap_or_default().to_owned();
+    }
+    Ok(guess)
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    /// The inside of the next tag; comments, declarations and text before it are skipped.
+    fn tag(&mut self) -> Option<&'a str> {
+        loop {
+            let (_, tag) = self.rest.split_once('<')?;
+            let end = if tag.starts_with("!--") { "-->" } else { ">" };
+            let (tag, rest) = tag.split_once(end)?;
+            self.rest = rest;
+            if !tag.starts_with(['!', '?']) {
+                return Some(tag.trim_end());
+            }
+        }
+    }
+
+    /// The value whose opening tag was read.
+    fn value(&mut self, tag: &str, depth: usize) -> Option<Value> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        match tag {
+            "dict" => {
+                let mut entries = Map::new();
+                loop {
+                    match self.tag()? {
+                        "/dict" => return Some(entries.into()),
+                        "key" => {
+                            let key = self.text("key")?;
+                            let tag = self.tag()?;
+                            entries.insert(key, self.value(tag, depth + 1)?);
+                        }
+                        _ => return None,
+                    }
+                }
+            }
+            "array" => {
+                let mut elements = Vec::new();
+                loop {
+                    match self.tag()? {
+                        "/array" => return Some(elements.into()),
+                        tag => elements.push(self.value(tag, depth + 1)?),
+                    }
+                }
+            }
+            "string" | "integer" | "real" | "date" | "data" => self.text(tag).map(Value::String),
+            "true/" | "false/" | "string/" | "dict/" | "array/" | "data/" => Some(Value::Null),
+            _ => None,
+        }
+    }
+
+    /// The text up to the closing tag of this name.
+    fn text(&mut self, name: &str) -> Option<String> {
+        let (text, rest) = self.rest.split_once('<')?;
+        self.rest = rest.strip_prefix('/')?.strip_prefix(name)?.strip_prefix('>')?;
+        let mut parts = text.split('&');
+        let mut plain = parts.next()?.to_owned();
+        for part in parts {
+            let (entity, rest) = part.split_once(';')?;
+            plain.push(match entity {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                _ => return None,
+            });
+            plain.push_str(rest);
+        }
+        Some(plain)
+    }
+}
