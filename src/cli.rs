@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use argh::{EarlyExit, FromArgValue, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FromArgValue, FromArgs};
 
 use crate::error::{Error, ExitCode, escape};
 
@@ -110,7 +110,7 @@ impl FromArgValue for LaunchdAction {
 }
 
 /// Keeps one worker alive: starts it, watches its exit, checks its health over HTTP, registers it, drains it.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("-h", "--help", "help"))]
 struct Typed {
     /// the config file (default: ~/.config/worker-supervisor.toml)
@@ -129,7 +129,7 @@ struct Typed {
     subcommand: Option<Subcommand>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Subcommand {
     Status(Status),
@@ -152,7 +152,7 @@ struct Init {
 }
 
 /// Say how the worker is; exit 0 if healthy, 1 if not, 3 if no supervisor runs.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "status", help_triggers("-h", "--help", "help"))]
 struct Status {
     /// the config file
@@ -167,7 +167,7 @@ struct Status {
 }
 
 /// Restart the worker gracefully and wait until it is healthy; exit 0 if it is, 1 if not, 3 if no supervisor runs.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "restart", help_triggers("-h", "--help", "help"))]
 struct Restart {
     /// the config file
@@ -176,7 +176,7 @@ struct Restart {
 }
 
 /// Show both logs of the worker.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "logs", help_triggers("-h", "--help", "help"))]
 struct Logs {
     /// the config file
@@ -191,7 +191,7 @@ struct Logs {
 }
 
 /// Print, install or uninstall the launchd job of this config.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "launchd", help_triggers("-h", "--help", "help"))]
 struct Launchd {
     /// the config file
@@ -214,6 +214,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, home: Option<&OsStr>
         Err(EarlyExit { output, status: Ok(()) }) => Ok(Invocation::Print(output)),
         Err(EarlyExit { output, status: Err(()) }) => Err(usage(&output)),
     }
+}
+
+/// All commands and options, for those who describe them elsewhere: the shells' completions are made from it.
+#[must_use]
+pub fn described() -> CommandInfoWithArgs {
+    Typed::get_args_info()
 }
 
 /// The arguments as text, each `--name=value` before a `--` cut in two.
