@@ -36,13 +36,16 @@ _worker-supervisor() {
             uninstall)
                 cmd="worker-supervisor_launchd_uninstall"
                 ;;
+            init)
+                cmd="worker-supervisor_init"
+                ;;
         esac
     done
 
     case "${cmd}" in
         worker-supervisor)
             opts="--help --config --dry-run --verbose -v --version -V"
-            cmds="status restart logs launchd"
+            cmds="status restart logs launchd init"
             case "${prev}" in
                 --config)
                     COMPREPLY=()
@@ -138,6 +141,19 @@ _worker-supervisor() {
             esac
             ;;
         worker-supervisor_launchd_uninstall)
+            opts="--help --config"
+            case "${prev}" in
+                --config)
+                    COMPREPLY=()
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=( $(compgen -W "${opts} ${cmds}" -- "${cur}") )
+                    return 0
+                    ;;
+            esac
+            ;;
+        worker-supervisor_init)
             opts="--help --config"
             case "${prev}" in
                 --config)

@@ -50,6 +50,7 @@ complete -c worker-supervisor -n '__fish_worker-supervisor_using_command' -f -a 
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command' -f -a 'restart' -d 'Restart the worker gracefully and wait until it is healthy; exit 0 if it is, 1 if not, 3 if no supervisor runs.'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command' -f -a 'logs' -d 'Show both logs of the worker.'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command' -f -a 'launchd' -d 'Print, install or uninstall the launchd job of this config.'
+complete -c worker-supervisor -n '__fish_worker-supervisor_using_command' -f -a 'init' -d 'Write a config for the program in this directory, as far as its files tell how it is run.'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command status' -f -l help -d 'display usage information'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command status' -F -l config -r -d 'the config file'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command status' -f -l json -d 'print the status file as it is'
@@ -71,3 +72,5 @@ complete -c worker-supervisor -n '__fish_worker-supervisor_using_command launchd
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command launchd install' -F -l config -r -d 'the config file'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command launchd uninstall' -f -l help -d 'display usage information'
 complete -c worker-supervisor -n '__fish_worker-supervisor_using_command launchd uninstall' -F -l config -r -d 'the config file'
+complete -c worker-supervisor -n '__fish_worker-supervisor_using_command init' -l help -d 'display usage information'
+complete -c worker-supervisor -n '__fish_worker-supervisor_using_command init' -l config -r -d 'the config file'

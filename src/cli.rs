@@ -140,7 +140,7 @@ enum Subcommand {
 }
 
 /// Write a config for the program in this directory, as far as its files tell how it is run.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "init", help_triggers("-h", "--help", "help"))]
 struct Init {
     /// the config file
