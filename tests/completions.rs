@@ -186,7 +186,8 @@ fn zsh_completes_on_a_terminal() {
     let directory = committed("");
     // HOME is where zsh finds its start-up file.
     let start_up = format!(
-        "unsetopt PROMPT_SP\nfpath=('{}' $fpath)\nautoload -Uz compinit && compinit -u -D\n{STAND_IN}\nPS1='{PROMPT}'\n",
+        "unsetopt PROMPT_SP\nfpath=('{}' $fpath)\nautoload -Uz compinit && compinit -u -D\n\
+         {STAND_IN}\nPS1='{PROMPT}'\n",
         directory.display()
     );
     complete_all(&mut Terminal::open("zsh", &["-d", "-i"], (".zshrc", &start_up)));
