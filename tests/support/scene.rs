@@ -230,14 +230,20 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let (orphans, story) = (self.orphans(), self.story());
-        for pid in self.living() {
-            send_signal(pid, Signal::SIGKILL);
+        // Again and again: a shell may have started one since the last look.
+        let end_all = || {
+            let living: Vec<i32> = self.living().into_iter().filter(|pid| process_alive(*pid)).collect();
+            for pid in &living {
+                send_signal(*pid, Signal::SIGKILL);
+            }
+            living.is_empty()
+        };
+        if panicking() {
+            end_all();
+            return;
         }
-        if !panicking() {
-            assert!(orphans.is_empty(), "workers {orphans:?} outlived an orderly stop\n{story}");
-            wait_until("the end of the scene's processes", KILL_LIMIT, || {
-                !self.living().into_iter().any(process_alive)
-            });
-        }
+        let were_ended = end_all();
+        assert!(orphans.is_empty(), "workers {orphans:?} outlived an orderly stop\n{story}");
+        wait_until("the end of the scene's processes", KILL_LIMIT, || were_ended || end_all());
     }
 }
