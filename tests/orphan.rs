@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use platform::{Pid, identify};
-use support::words::{ADOPTED, ENDED, KILLING, PORT_CONFLICT, STARTED};
+use support::words::{ADOPTED, DIED, ENDED, KILLING, PORT_CONFLICT, STARTED};
 use support::{Fixture, LIMIT, Sampler, Scene, Seeded, Signal, free_port, process_alive, send_signal};
 use support::{wait_for, wait_until};
 
@@ -331,6 +331,26 @@ fn what_left_the_session_of_a_killed_supervisors_worker_is_told_or_ended() {
         assert_eq!(second.stop(), 0);
         send_signal(detached, Signal::SIGKILL);
     }
+}
+
+#[test]
+fn what_left_the_session_is_told_right_after_the_end_of_its_worker() {
+    let scene = Scene::new().worker(&["--detach"]).set("stable_secs", 0);
+    let supervisor = scene.start();
+    send_signal(supervisor.wait_ready(), Signal::SIGKILL);
+    supervisor.wait_nth_ready(2);
+    supervisor.signal(Signal::SIGUSR1);
+    supervisor.wait_nth_ready(3);
+    assert_eq!(supervisor.stop(), 0);
+    let log = supervisor.stderr();
+    let lines: Vec<&str> = log.lines().collect();
+    let around = |at: usize| [lines[at - 1], lines[at + 1]];
+    let told = (0..lines.len()).filter(|at| lines[*at].contains("left running: ")).map(around);
+    let expected = [[DIED, STARTED], [ENDED, "configuration reloaded"], [ENDED, "stopped"]];
+    let is_so =
+        |(told, expected): ([&str; 2], &[&str; 2])| told[0].contains(expected[0]) && told[1].contains(expected[1]);
+    assert_eq!(told.clone().count(), expected.len(), "{log}");
+    assert!(told.zip(&expected).all(is_so), "{log}");
 }
 
 #[test]

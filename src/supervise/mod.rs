@@ -212,11 +212,11 @@ impl Supervisor {
         drop(worker);
         let words = self.logs.last_words(&output).map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
         self.reporter.saw_exit(&departure, words, place, now);
-        self.look_after_leftovers(&departure, was_asked, place + 1);
+        self.look_after_leftovers(&departure, was_asked, place);
     }
 
-    /// Ends what a worker that is gone has left of its session, and looks after what has left the session; tells of
-    /// that at a place among the news.
+    /// Ends what a worker that is gone has left of its session, and looks after what has left the session. `place`:
+    /// where its end is told among the news.
     fn look_after_leftovers(&mut self, departure: &Departure, was_asked: bool, place: usize) {
         if departure.generation != Generation::ADOPTED && !platform::may_have_left(&self.children()) {
             return;

@@ -170,9 +170,13 @@ impl Reporter {
     }
 
     /// These have left the session of a worker that is gone, and run on. `was_quiet`: it had ended without an error.
+    /// Told right after its end, which is found from this place among the news on.
     pub(crate) fn saw_left_running(&mut self, pids: Vec<Pid>, was_quiet: bool, place: usize) {
         if !pids.is_empty() {
-            self.news.insert(place, Happening::LeftRunning { names: describe(&pids), was_quiet });
+            let is_end =
+                |told: &Happening| matches!(told, Happening::Notice(Notice::Died { .. } | Notice::Ended { .. }));
+            let after = self.news[place..].iter().position(is_end).map_or(place, |end| place + end + 1);
+            self.news.insert(after, Happening::LeftRunning { names: describe(&pids), was_quiet });
         }
         for pid in pids {
             if let Ok(Some(identity)) = platform::identify(pid) {
