@@ -29,11 +29,6 @@ pub(super) fn descendants() -> io::Result<Vec<Pid>> {
     everybody()
 }
 
-/// That can't be told by our children alone.
-pub(super) fn may_have_left(_known: &[Pid]) -> bool {
-    true
-}
-
 /// Our children; zombies too.
 pub(super) fn children() -> io::Result<Vec<Pid>> {
     let own = crate::pid::own_pid().cast_signed();

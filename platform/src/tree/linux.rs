@@ -48,11 +48,6 @@ pub(super) fn children() -> io::Result<Vec<Pid>> {
     children_of(own_pid().cast_signed())
 }
 
-/// Whether we have children but these.
-pub(super) fn may_have_left(known: &[Pid]) -> bool {
-    children().map_or(true, |children| children.iter().any(|child| !known.contains(child)))
-}
-
 /// Each thread has a list of the processes that it has made or inherited.
 fn children_of(pid: i32) -> io::Result<Vec<Pid>> {
     ensure_own_proc()?;

@@ -26,11 +26,6 @@ pub(super) fn descendants() -> io::Result<Vec<Pid>> {
     everybody()
 }
 
-/// That can't be told by our children alone.
-pub(super) fn may_have_left(_known: &[Pid]) -> bool {
-    true
-}
-
 /// Nobody becomes our child that we have not made.
 pub(super) fn children() -> io::Result<Vec<Pid>> {
     Ok(Vec::new())

@@ -70,14 +70,19 @@ pub fn awaits_reaping(pid: Pid) -> bool {
 
 /// Whether a child has exited, without reaping it.
 fn is_zombie(pid: Pid) -> nix::Result<bool> {
+    Ok(exited(libc::P_PID, pid.as_raw() as libc::id_t)? == pid.as_raw())
+}
+
+/// The pid of a child that has exited, of those that waitid(2) is asked for; 0 if there is none. Reaps nobody.
+fn exited(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<i32> {
     // XNU leaves the structure untouched when there is nothing to tell, so the zeroes are the answer then.
     // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` is a live siginfo_t that waitid may write.
-    Errno::result(unsafe { libc::waitid(libc::P_PID, pid.as_raw() as libc::id_t, &raw mut info, options) })?;
+    Errno::result(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
     // SAFETY: either waitid filled the structure for a child's exit, or it is all zeroes.
-    Ok(unsafe { info.si_pid() } == pid.as_raw())
+    Ok(unsafe { info.si_pid() })
 }
 
 /// What a failed look at a child means. ECHILD: it is none of ours, or was reaped before.
@@ -150,12 +155,14 @@ pub fn become_subreaper() -> io::Result<()> {
 /// become our children, there are none as long as those are known; elsewhere only a look at all processes tells.
 #[must_use]
 pub fn may_have_left(known: &[Pid]) -> bool {
-    sys::may_have_left(known)
+    let has_others = |children: Vec<Pid>| children.iter().any(|child| !known.contains(child));
+    !cfg!(target_os = "linux") || sys::children().map_or(true, has_others)
 }
 
 /// Reaps the children that have exited and are none of `known`: what descendants left to us.
 pub fn reap_orphans(known: &[Pid]) {
-    if !has_zombie() {
+    // One call, where a list of our children takes many.
+    if !exited(libc::P_ALL, 0).is_ok_and(|pid| pid != 0) {
         return;
     }
     for pid in sys::children().unwrap_or_default() {
@@ -165,17 +172,6 @@ pub fn reap_orphans(known: &[Pid]) {
             unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
         }
     }
-}
-
-/// Whether any child has exited and waits to be reaped; one call, where a list of our children takes many.
-fn has_zombie() -> bool {
-    // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
-    let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: `info` is a live siginfo_t that waitid may write.
-    let answer = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) };
-    // SAFETY: either waitid filled the structure for a child's exit, or it is all zeroes.
-    answer == 0 && unsafe { info.si_pid() } != 0
 }
 
 /// The processes but `leader` that are in the session or group that it leads or led; zombies are left out.
