@@ -50,10 +50,12 @@ impl StateDir {
     /// # Errors
     /// Exit code 78: it can't be created, or is not ours alone; see [`StateDir::existing`].
     pub fn open(state_dir: &Path, name: &str) -> Result<StateDir, Error> {
+        // Before anything is made: not where somebody else may lead it.
+        if let Some(found) = Self::existing(state_dir, name)? {
+            return Ok(found);
+        }
         let path = state_dir.join(name);
         let cannot_use = |error| cannot_use(&path, error);
-        // Before anything is made: not where somebody else may lead it.
-        platform::safe_path(&path).map_err(cannot_use)?;
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(cannot_use)?;
         Self::existing(state_dir, name)?.ok_or_else(|| cannot_use(io::ErrorKind::NotFound.into()))
     }

@@ -1,4 +1,4 @@
-//! How a command waits that goes on until it is told to end: `logs -f` and `status --watch`.
+//! How a command waits that goes on until it is told to end: `logs -f`.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

@@ -141,6 +141,22 @@ impl Kind {
     }
 }
 
+/// A key that is set, as it stands in a file: tables come last there.
+enum Entry {
+    Line(String),
+    Table(String),
+}
+
+impl Kind {
+    fn entry(self, name: &str, value: &str) -> Entry {
+        match (self, name.split_once('.')) {
+            (Self::Variables(_) | Self::Secrets(_), _) => Entry::Table(format!("[{name}]\n{value}")),
+            (_, Some((table, key))) => Entry::Table(format!("[{table}]\n{key} = {value}\n")),
+            (_, None) => Entry::Line(format!("{name} = {value}\n")),
+        }
+    }
+}
+
 impl Key {
     const fn says(self, text: &'static str, example: &'static str) -> Self {
         Self { text, example, ..self }
@@ -156,17 +172,14 @@ impl Config {
         let (mut page, mut tables) = (String::new(), String::new());
         for Key { name, kind, .. } in KEYS {
             let Some(value) = kind.render(&mut config) else { continue };
-            match (kind, name.split_once('.')) {
-                (Kind::Variables(_) | Kind::Secrets(_), _) => tables += &format!("\n[{name}]\n{value}"),
-                (_, Some((table, key))) => tables += &format!("\n[{table}]\n{key} = {value}\n"),
-                (_, None) => page += &format!("{name} = {value}\n"),
+            match kind.entry(name, &value) {
+                Entry::Line(line) => page += &line,
+                Entry::Table(table) => tables.extend(["\n", &table]),
             }
         }
         page + &tables
     }
-}
 
-impl Config {
     /// What a key is set to, as TOML; of variables their names alone.
     pub(crate) fn shown(&self, key: &str) -> String {
         let row = KEYS.iter().find(|row| row.name == key);
@@ -185,12 +198,11 @@ impl Config {
             let why = said.iter().find(|(key, _)| key == name).map(|(_, why)| why);
             match (why, kind.render(&mut config)) {
                 (Some(why), Some(value)) => {
-                    let comment = format!("# {text}\n# ({why})\n");
-                    match (kind, name.split_once('.')) {
-                        (Kind::Variables(_), _) => tables += &format!("{comment}[{name}]\n{value}\n"),
-                        (_, Some((table, key))) => tables += &format!("{comment}[{table}]\n{key} = {value}\n\n"),
-                        (_, None) => page += &format!("{comment}{name} = {value}\n\n"),
-                    }
+                    let (part, entry) = match kind.entry(name, &value) {
+                        Entry::Line(line) => (&mut page, line),
+                        Entry::Table(table) => (&mut tables, table),
+                    };
+                    *part += &format!("# {text}\n# ({why})\n{entry}\n");
                 }
                 _ if suggested.contains(name) => page += &format!("# {text}\n# {name} = {example}\n\n"),
                 _ => {}

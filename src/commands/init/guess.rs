@@ -122,13 +122,14 @@ fn set_port(guess: &mut Guess, project: &Project<'_>) {
     let is_python =
         ["uvicorn", "gunicorn", "hypercorn", "uv", "flask"].contains(&program) || program.starts_with("python");
     let usual = if is_python { PYTHON_PORT } else { PORT_DEFAULT };
-    let (port, why) = match (words::port(command), told.filter(|port| *port != 0), project.dotenv_port) {
+    let named = words::port(command);
+    let (port, why) = match (named, told.filter(|port| *port != 0), project.dotenv_port) {
         (Some(port), _, _) => (port, "the command says so"),
         (None, Some(port), _) => (port, "PORT says so"),
         (None, None, Some(port)) => (port, "PORT in .env says so"),
         (None, None, None) => (usual, "a guess, as nothing says it; PORT tells the worker, if it asks"),
     };
-    if words::port(command).is_none() {
+    if named.is_none() {
         guess.set("PORT", port.to_string());
     }
     guess.config.port = port;

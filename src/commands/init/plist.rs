@@ -3,9 +3,12 @@
 //! Reads what `plutil -convert xml1` writes: elements without attributes, the five named entities, comments. Anything
 //! else is an error, never taken for something that it may not be.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value};
 
 use super::draft::{Guess, text};
+use crate::config::keys::Field;
 
 /// How deep lists and dictionaries may lie in each other.
 const DEPTH_MAX: usize = 16;
@@ -38,10 +41,11 @@ pub(super) fn read(content: &[u8]) -> Result<Guess, String> {
             _ => guess.set(variable, value.as_str().unwrap_or_default().to_owned()),
         }
     }
-    for (key, name) in [("log_stdout", "StandardOutPath"), ("log_stderr", "StandardErrorPath")] {
+    let stdout: Field<PathBuf> = |config| &mut config.log_stdout;
+    let stderr: Field<PathBuf> = |config| &mut config.log_stderr;
+    for (key, name, log) in [("log_stdout", "StandardOutPath", stdout), ("log_stderr", "StandardErrorPath", stderr)] {
         if let Some(path) = text(&list, &[name]) {
-            let out = key == "log_stdout";
-            *(if out { &mut guess.config.log_stdout } else { &mut guess.config.log_stderr }) = path.into();
+            *log(&mut guess.config) = path.into();
             guess.say(key, name);
         }
     }
