@@ -2,9 +2,10 @@
 //!
 //! Such text is [`Foreign`] from where it was read, and there is one way out of it, [`Redactor::show`]: every leased
 //! value is replaced by `[secret VARIABLE]`, and only then is the text escaped and cut, so that neither hides a value
-//! from the search. A value is also found where a backslash stands before some of its characters, as in JSON; where it
-//! spans lines, each line by itself; and where the text begins or ends in the middle of it. Refuses to look for what is
-//! shorter than six bytes: that would be found in any text. Pure.
+//! from the search. A value is also found where some of its characters are written as JSON does (`\"`, `\u0022`) or as
+//! an address does (`%22`, `+`); where it spans lines, each line by itself; and where the text begins or ends in the
+//! middle of it. Base64 and the like are not seen through. Refuses to look for what is shorter than six bytes: that
+//! would be found in any text. Pure.
 
 use crate::error::escape;
 use crate::supervise::launch::environment::Secret;
@@ -12,11 +13,17 @@ use crate::supervise::launch::environment::Secret;
 /// The shortest value, line of a value, or part of one at either end of a text, that is looked for.
 const PIECE_BYTES_MIN: usize = 6;
 
+/// The length of what stands for one byte, as `\u0022` does.
+const ENCODED_BYTES_MAX: usize = 6;
+
 /// How many values are remembered of one variable: the one in use, and those that a worker may still have.
 const VALUES_MAX: usize = 3;
 
 /// How much of a text is looked at. What is shown is a part of that.
 const TEXT_BYTES_MAX: usize = 4096;
+
+/// How a byte may be written: the number of bytes that stand for it at the start of a text.
+type Way = fn(&[u8], u8) -> Option<usize>;
 
 /// Text as it came from somebody else. It has no `Display`, and its `Debug` says nothing.
 #[derive(Clone, PartialEq)]
@@ -98,18 +105,45 @@ fn mark<'a>(text: &[u8], piece: &[u8], variable: &'a str, owners: &mut [Option<&
     }
 }
 
-/// How many bytes at the start of the text are the piece, or as much of it as comes before the text's end.
+/// How many bytes at the start of the text are the piece, or as much of it as comes before the text's end. What stands
+/// for something else in an address or in JSON may also be there for itself, so that both are tried.
 fn matched(text: &[u8], piece: &[u8]) -> Option<usize> {
+    let ways: [Way; 3] = [plain, encoded, plain];
+    length(text, piece, &ways[..2]).or_else(|| length(text, piece, &ways[1..]))
+}
+
+/// As [`matched`], where each byte of the piece is written in the first of these ways that fits.
+fn length(text: &[u8], piece: &[u8], ways: &[Way]) -> Option<usize> {
     let mut at = 0;
     for (count, &byte) in piece.iter().enumerate() {
-        at += match text[at..] {
-            [] if count >= PIECE_BYTES_MIN => return Some(at),
-            [first, ..] if first == byte => 1,
-            [b'\\', second, ..] if second == byte || unescaped(second) == byte => 2,
-            _ => return None,
+        let rest = &text[at..];
+        let Some(length) = ways.iter().find_map(|way| way(rest, byte)) else {
+            let is_cut = rest.is_empty() || rest.len() < ENCODED_BYTES_MAX && b"%\\".contains(&rest[0]);
+            return (is_cut && count >= PIECE_BYTES_MIN).then_some(at);
         };
+        at += length;
     }
     Some(at)
+}
+
+fn plain(text: &[u8], byte: u8) -> Option<usize> {
+    (text.first() == Some(&byte)).then_some(1)
+}
+
+fn encoded(text: &[u8], byte: u8) -> Option<usize> {
+    match *text {
+        [b'+', ..] if byte == b' ' => Some(1),
+        [b'%', high, low, ..] if hex([high, low]) == Some(byte) => Some(3),
+        [b'\\', b'u', b'0', b'0', high, low, ..] if hex([high, low]) == Some(byte) => Some(ENCODED_BYTES_MAX),
+        [b'\\', second, ..] if second == byte || unescaped(second) == byte => Some(2),
+        _ => None,
+    }
+}
+
+/// The byte that two digits stand for.
+fn hex(digits: [u8; 2]) -> Option<u8> {
+    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+    u8::try_from(high? * 16 + low?).ok()
 }
 
 /// The character that a letter after a backslash stands for.
@@ -187,6 +221,24 @@ mod tests {
     fn a_value_that_was_put_into_json_is_found() {
         let redactor = redactor(&[("KEY", b"a\"b\\c\nd\te-f")]);
         assert_eq!(shown(&redactor, br#"{"key":"a\"b\\c\nd\te-f"}"#), r#"{"key":"[secret KEY]"}"#);
+        assert_eq!(shown(&redactor, br#"{"key":"a\u0022b\u005cc\u000Ad\u0009e-f"}"#), r#"{"key":"[secret KEY]"}"#);
+    }
+
+    #[test]
+    fn a_value_that_was_put_into_an_address_is_found() {
+        let redactor = redactor(&[("KEY", "p/w\u{e9}rd x%y=".as_bytes())]);
+        for put in ["p%2Fw%C3%A9rd%20x%25y%3D", "p%2fw%c3%a9rd+x%25y%3d", "p/w\u{e9}rd x%y="] {
+            assert_eq!(shown(&redactor, format!("https://h/?q={put}&r=1").as_bytes()), "https://h/?q=[secret KEY]&r=1");
+        }
+        assert_eq!(shown(&redactor, b"p%2Fw% and p%2"), "p%2Fw% and p%2");
+        assert_eq!(shown(&redactor, b"cut: p%2Fw%C3%A9rd%2"), "cut: [secret KEY]%2");
+    }
+
+    #[test]
+    fn a_value_that_looks_as_if_it_were_encoded_is_found() {
+        let redactor = redactor(&[("KEY", b"100%25+\\u0041\\n")]);
+        assert_eq!(shown(&redactor, b"<100%25+\\u0041\\n>"), "<[secret KEY]>");
+        assert_eq!(shown(&redactor, b"<100%2525%2B%5Cu0041%5Cn>"), "<[secret KEY]>");
     }
 
     #[test]
