@@ -124,6 +124,19 @@ fn new_configuration_that_cannot_start_a_worker_is_a_failure_with_the_reason() {
 }
 
 #[test]
+fn restart_that_fails_as_the_last_start_did_says_so_at_once() {
+    let scene = Scene::new().command(&["/nowhere/program"]).set("restart_backoff_min_secs", NEVER);
+    let scene = scene.set("restart_backoff_max_secs", NEVER);
+    let supervisor = scene.start();
+    supervisor.wait_for_log("failures=1");
+    wait_until("a pause in the status", LIMIT, || {
+        scene.status().is_some_and(|status| status["state"] == "backing-off")
+    });
+    assert_fails(&scene.run(&["restart"]), 1, "/nowhere/program");
+    supervisor.wait_for_log("failures=2");
+}
+
+#[test]
 fn without_a_supervisor_there_is_nothing_to_restart() {
     let scene = Scene::new();
     assert_fails(&scene.run(&["restart"]), 3, "no supervisor runs for ");

@@ -167,12 +167,16 @@ fn judge(before: &Before, now: &Status) -> Outcome {
     if is_new && is(Condition::Running) && now.healthy {
         return Outcome::Ready;
     }
-    let began_since =
-        before.status.as_ref().is_none_or(|before| now.since_ms != before.since_ms || now.state != before.state);
-    if is(Condition::AwaitingPort) && began_since {
+    // A port that is waited for is looked at every second, and each look is the same news.
+    if is(Condition::AwaitingPort) && has_reacted(before, now) {
         let holder = now.port_holder.as_deref().unwrap_or("somebody");
         return Outcome::Failed(format!("port {} is held by {holder}; the worker starts when it is free", now.address));
     }
+    // A start that fails at once leads from pause to pause, and nobody sees what was in between.
+    let began_since = before.status.as_ref().is_none_or(|before| {
+        let begun = |of: &Status| (of.since_ms, of.failed_starts);
+        now.state != before.state || begun(now) != begun(before)
+    });
     if is(Condition::BackingOff) && began_since {
         return Outcome::Failed(failure(now) + &next_step(now));
     }

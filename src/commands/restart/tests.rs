@@ -46,6 +46,8 @@ fn a_pause_that_began_before_the_signal_is_no_failure() {
     let before = before("backing-off");
     assert!(waits(&before, &status("backing-off", 3, SINCE_MS)));
     assert!(matches!(judge(&before, &status("backing-off", 3, SINCE_MS + 50)), Outcome::Failed(_)));
+    let failed_again = Status { failed_starts: 1, ..status("backing-off", 3, SINCE_MS) };
+    assert!(matches!(judge(&before, &failed_again), Outcome::Failed(_)));
 }
 
 #[test]
@@ -57,6 +59,9 @@ fn a_port_that_is_waited_for_is_told_at_once() {
     };
     let reason = "port 127.0.0.1:3111 is held by pid 7 (bun, user joe); the worker starts when it is free";
     assert_eq!(judge(&before("running"), &now), Outcome::Failed(reason.into()));
+    assert_eq!(judge(&before("awaiting-port"), &now), Outcome::Failed(reason.into()));
+    let not_looked_at = Status { updated_ms: SINCE_MS, ..now };
+    assert!(waits(&before("awaiting-port"), &not_looked_at));
 }
 
 #[test]
