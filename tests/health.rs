@@ -56,10 +56,10 @@ fn stopped_worker_is_replaced() {
     send_signal(first, Signal::SIGSTOP);
     let line = supervisor.wait_for_log(PROBE_FAILED);
     assert!(
-        line.contains(&format!("; pid {first} is stopped by a signal (state T); `kill -CONT {first}` streak=1")),
+        line.contains(&format!("; pid {first} is stopped, by a signal (`kill -CONT {first}`) or a debugger streak=1")),
         "{line}"
     );
-    assert!(supervisor.wait_for_log(UNHEALTHY).contains("(state T)"), "{}", supervisor.stderr());
+    assert!(supervisor.wait_for_log(UNHEALTHY).contains("or a debugger; restarting it"), "{}", supervisor.stderr());
     assert_ne!(supervisor.wait_nth_ready(2), first);
     assert_eq!(scene.report().signals_of(first).first(), Some(&"TERM"));
 }

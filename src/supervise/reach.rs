@@ -114,7 +114,9 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stopped(pid) => write!(formatter, "pid {pid} is stopped by a signal (state T); `kill -CONT {pid}`"),
+            Self::Stopped(pid) => {
+                write!(formatter, "pid {pid} is stopped, by a signal (`kill -CONT {pid}`) or a debugger")
+            }
             Self::OtherHost(addr) => {
                 let host = match addr.ip() {
                     IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -164,6 +166,6 @@ mod tests {
     #[test]
     fn a_stopped_process_is_named_with_what_to_do() {
         let pid = Pid::new(7).unwrap();
-        assert_eq!(Fault::Stopped(pid).to_string(), "pid 7 is stopped by a signal (state T); `kill -CONT 7`");
+        assert_eq!(Fault::Stopped(pid).to_string(), "pid 7 is stopped, by a signal (`kill -CONT 7`) or a debugger");
     }
 }
