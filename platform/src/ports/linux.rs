@@ -14,7 +14,7 @@ use self::sock_diag::{Kind, Socket};
 use super::listener::{DESCRIPTORS_MAX, Listener, Occupant, Ownership, keep_reached};
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
-use crate::process::{ensure_own_proc, user_id};
+use crate::process::{ensure_own_proc, other_thread, user_id};
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -147,20 +147,36 @@ fn scan(sockets: &[Socket], mut found: impl FnMut(Pid, u64)) -> io::Result<()> {
 
 /// The inodes among `sockets` that a process has open. None for one that has gone or may not be looked at.
 fn sockets_of(pid: Pid, sockets: &[Socket], buffer: &mut [u8], budget: &mut usize, inodes: &mut Vec<u64>) {
-    let Ok(directory) = File::open(format!("/proc/{pid}/fd")) else { return };
-    let directory = OwnedFd::from(directory);
+    let names = sockets_in(&format!("/proc/{pid}/fd"), sockets, buffer, budget, inodes);
+    // The directory itself and the one above it: there are no others where the first thread has ended alone.
+    if names == Some(2)
+        && let Some(thread) = other_thread(pid)
+    {
+        sockets_in(&format!("/proc/{pid}/task/{thread}/fd"), sockets, buffer, budget, inodes);
+    }
+}
+
+/// Adds the inodes of a directory of descriptors, and returns how many names it has.
+fn sockets_in(
+    path: &str,
+    sockets: &[Socket],
+    buffer: &mut [u8],
+    budget: &mut usize,
+    inodes: &mut Vec<u64>,
+) -> Option<usize> {
+    let directory = OwnedFd::from(File::open(path).ok()?);
+    let mut names = 0;
     while let Some(entries) = directory_entries(&directory, buffer) {
         for name in Names(entries) {
-            if *budget == 0 {
-                return;
-            }
-            *budget -= 1;
+            *budget = budget.checked_sub(1)?;
+            names += 1;
             let Some(inode) = socket_inode(&directory, name) else { continue };
             if sockets.iter().any(|socket| socket.inode == inode) && !inodes.contains(&inode) {
                 inodes.push(inode);
             }
         }
     }
+    Some(names)
 }
 
 /// The next few entries of a directory; None at its end. Without libc's readdir, which would allocate for each process.

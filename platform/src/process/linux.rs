@@ -54,6 +54,14 @@ pub(crate) fn ensure_own_proc() -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "/proc is missing, or of another process namespace"))
 }
 
+/// A thread beside the first, of which /proc tells what it tells no more of a first one that has ended before the
+/// others: descriptors and environment.
+pub(crate) fn other_thread(pid: Pid) -> Option<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let mut threads = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    threads.find(|thread| *thread != pid.as_raw())
+}
+
 pub(super) fn parent(pid: Pid) -> Option<i32> {
     ensure_own_proc().ok()?;
     Stat::read(pid).ok()?.map(|stat| stat.parent)

@@ -27,7 +27,7 @@ use crate::pid::{Pid, own_pid};
 use crate::signals::Signal;
 
 #[cfg(target_os = "linux")]
-pub(crate) use self::linux::ensure_own_proc;
+pub(crate) use self::linux::{ensure_own_proc, other_thread};
 
 /// The most parents that are followed from this process upwards.
 const ANCESTORS_MAX: usize = 256;

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 
 use crate::pid::{Pid, own_pid};
-use crate::process::ensure_own_proc;
+use crate::process::{ensure_own_proc, other_thread};
 
 /// The longest environment of which a variable is looked for, in bytes: what one exec takes by default (MAX_ARG_STRLEN
 /// times 16).
@@ -67,11 +67,20 @@ fn numbers_in(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> 
 /// not be looked at.
 pub(super) fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
     ensure_own_proc().ok()?;
-    let mut environment = Vec::new();
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    let mut environment = environment(&format!("/proc/{pid}/environ"))?;
+    if environment.is_empty()
+        && let Some(thread) = other_thread(pid)
+    {
+        environment = self::environment(&format!("/proc/{pid}/task/{thread}/environ"))?;
+    }
     let mut variables = environment.split(|&byte| byte == 0);
     variables.find_map(|variable| Some(variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec()))
+}
+
+fn environment(path: &str) -> Option<Vec<u8>> {
+    let mut environment = Vec::new();
+    File::open(path).ok()?.take(ENVIRONMENT_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    Some(environment)
 }
 
 /// Whether a process is none any more, or a zombie.
