@@ -1,7 +1,7 @@
 //! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
 //!
 //! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
-//! tick; a rotation goes a few megabytes per turn of the loop, so that nothing waits for it.
+//! tick; a rotation goes a megabyte per turn of the loop, so that nothing waits for it.
 
 pub(crate) mod last_words;
 pub mod rotation;
@@ -25,6 +25,10 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// A file, whatever its name: device and inode.
 type FileId = (u64, u64);
+
+/// What may be wrong with a log.
+const REMOVED: &str = "was removed or renamed, and the worker goes on writing to it there; `restart` begins a new one";
+const HOLLOW: &str = "is not opened for appending by who writes it, so that it begins with a hole after each rotation";
 
 /// How many entries of the state directory are looked at for others.
 const OTHERS_MAX: usize = 64;
@@ -105,12 +109,12 @@ impl Logs {
 
     /// Looks at both logs, as at each health check. True: what is wrong with them has changed.
     pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) -> bool {
+        self.rotate(now, news);
         let problems = self.find_problems();
         let is_change = problems != self.problems;
         let fresh = problems.iter().filter(|text| !self.problems.contains(text));
         news.extend(fresh.map(|text| Happening::Warning { kind: "log", text: text.clone() }));
         self.problems = problems;
-        self.rotate(now, news);
         is_change
     }
 
@@ -121,14 +125,21 @@ impl Logs {
             let found = metadata.as_ref().map(|metadata| (metadata.dev(), metadata.ino()));
             // Right after its start the files that the worker has are at their paths.
             *live = live.or(found);
-            let problem = if found != *live {
-                "was removed or renamed, and the worker goes on writing to it there; `restart` begins a new one"
-            } else if metadata.is_some_and(|log| self.bytes_max.is_some_and(|max| log.len() > max)) && is_hollow(path) {
-                "is not opened for appending by who writes it, so that it begins with a hole after each rotation"
+            let hollow = format!("log {path:?} {HOLLOW}");
+            let is_over = |log: &fs::Metadata| self.bytes_max.is_some_and(|max| log.len() > max);
+            let text = if found != *live {
+                format!("log {path:?} {REMOVED}")
+            } else if self.rotating.iter().any(|rotation| rotation.path() == path) {
+                // Which makes a hole as well, so that nothing new is to be seen.
+                if !self.problems.contains(&hollow) {
+                    continue;
+                }
+                hollow
+            } else if metadata.as_ref().is_some_and(is_over) && is_hollow(path) {
+                hollow
             } else {
                 continue;
             };
-            let text = format!("log {path:?} {problem}");
             problems.extend((!problems.contains(&text)).then_some(text));
         }
         problems

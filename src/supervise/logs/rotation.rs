@@ -4,8 +4,13 @@
 //! steps, up to the last byte, and then truncated in place, while the worker goes on writing. Lost is only what is
 //! written between the read that finds the end and the truncation, two system calls in a row: of 700,000 lines a
 //! second 1 line a rotation (2 µs) and 5 at most (8 µs) in 300 rotations on Linux; up to 20 ms where a loaded machine
-//! stops us just there. Until the truncation the log has everything: whatever fails before, such as a full disk, loses
+//! stops us just there. Until `.1` is whole the log has everything: whatever fails before, such as a full disk, loses
 //! nothing and leaves no half copy.
+//!
+//! What takes a file's blocks away takes the longer the more there are, a second for some gigabytes, and keeps its
+//! writers waiting. So big files are taken down piece by piece first: a copy that is to go from its end, and the log
+//! itself, once `.1` has all of it, from its beginning, by a hole that grows. A rotation that was cut short meanwhile
+//! is known by the `.1` that goes on where the hole ends, and is gone on with.
 //!
 //! A program that opened the log itself, and not for appending, goes on at its old offset after a truncation, so that
 //! the log begins with a hole of that length. A hole counts for nothing and is never copied. Refuses logs that are not
@@ -16,10 +21,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What one step copies at most, in bytes: about 2 ms.
-const STEP_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What one step copies or gives back at most, in bytes: half a millisecond, or 10 where a disk has to be waited for.
+const STEP_BYTES_MAX: u64 = 1024 * 1024;
 /// So near to the end the copy is finished in one go, in bytes.
 const NEAR_BYTES: u64 = 64 * 1024;
+/// Holes begin and end where blocks do, or they would free less.
+const BLOCK_BYTES: u64 = 4096;
 /// How much a log may grow while it is copied, in bytes, before it is truncated all the same: a worker that writes
 /// faster than we copy would fill the disk.
 const CHASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -43,7 +50,20 @@ pub struct Rotation {
     /// How far into the log, its hole included.
     copied: u64,
     skipped: u64,
-    is_done: bool,
+    /// Up to here the log has been given back.
+    freed: u64,
+    stage: Stage,
+}
+
+/// How far a rotation is.
+#[derive(Debug)]
+enum Stage {
+    Copying,
+    /// The copy has its name, and the log is given back.
+    Emptying,
+    /// For this reason; the copy is taken down.
+    Failing(io::Error),
+    Done,
 }
 
 impl Rotation {
@@ -67,16 +87,25 @@ impl Rotation {
             let message = format!("belongs to user {}, not to us", metadata.uid());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
-        let hole = hole_of(&log)?;
-        if metadata.len().saturating_sub(hole) <= bytes_max {
+        let (hole, size) = (hole_of(&log)?, metadata.len());
+        let rest = resumable(path, &log, hole);
+        if rest.is_none() && size.saturating_sub(hole) <= bytes_max {
             return Ok(None);
         }
-        let copy_path = with_suffix(path, ".new");
-        let copy = if hole > 0 { create_new(&copy_path)? } else { begin_copy(path, metadata.len(), &copy_path)? };
-        let copied = hole + copy.metadata()?.len();
-        let (path, size_at_start) = (path.to_owned(), metadata.len());
+        let (copy_path, freed) = (with_suffix(path, ".new"), hole);
+        let (copy, copy_path, hole, copied, stage) = if let Some(copy) = rest {
+            let copied = copy.metadata()?.len();
+            (copy, numbered(path, 1), 0, copied, Stage::Emptying)
+        } else if let Some((copy, _)) = big_copy(&copy_path) {
+            (copy, copy_path, hole, hole, Stage::Copying)
+        } else {
+            let copy = if hole > 0 { create_new(&copy_path)? } else { begin_copy(path, size, &copy_path)? };
+            let copied = hole + copy.metadata()?.len();
+            (copy, copy_path, hole, copied, Stage::Copying)
+        };
+        let (path, size_at_start) = (path.to_owned(), size.max(copied));
         let mut rotation =
-            Rotation { path, log, copy, copy_path, keep, hole, size_at_start, copied, skipped: 0, is_done: false };
+            Rotation { path, log, copy, copy_path, keep, hole, size_at_start, copied, skipped: 0, freed, stage };
         rotation.seek()?;
         Ok(Some(rotation))
     }
@@ -99,21 +128,49 @@ impl Rotation {
         self.copy.seek(SeekFrom::Start(self.copied - self.hole)).map(drop)
     }
 
-    /// Copies at most some MiB. True: the log is rotated.
+    /// Copies a MiB at most, or gives one back. True: the log is rotated.
     ///
     /// # Errors
     /// What read, write, rename or ftruncate report, or that somebody else truncated the log. The rotation has then
-    /// failed, and must be dropped.
+    /// failed, has taken down its copy unless that is needed, and must be dropped.
     pub fn step(&mut self) -> io::Result<bool> {
+        if let Stage::Copying | Stage::Emptying = self.stage
+            && let Err(error) = self.proceed()
+        {
+            self.stage = Stage::Failing(error);
+        }
+        if let Stage::Failing(error) = &mut self.stage
+            && !(self.freed == self.hole && shrink(&self.copy_path))
+        {
+            return Err(std::mem::replace(error, io::ErrorKind::Other.into()));
+        }
+        Ok(matches!(self.stage, Stage::Done))
+    }
+
+    fn proceed(&mut self) -> io::Result<()> {
         let size = self.log.metadata()?.len();
         let Some(behind) = size.checked_sub(self.copied) else {
             return Err(io::Error::other("somebody truncated it meanwhile"));
         };
-        let is_outrun = self.copied.saturating_sub(self.size_at_start) > CHASE_BYTES_MAX;
-        if behind <= NEAR_BYTES || is_outrun || self.copy_some()? == 0 {
-            self.finish()?;
+        let leftover = self.copy.metadata()?.len();
+        if leftover > self.copied - self.hole {
+            // An earlier rotation was killed, and this one goes on with its file.
+            return self.copy.set_len(leftover.saturating_sub(STEP_BYTES_MAX).max(self.copied - self.hole));
         }
-        Ok(self.is_done)
+        let is_outrun = self.copied.saturating_sub(self.size_at_start) > CHASE_BYTES_MAX;
+        if behind > NEAR_BYTES && !is_outrun && self.copy_some()? > 0 {
+            return Ok(());
+        }
+        if let Stage::Copying = self.stage {
+            if shrink(&numbered(&self.path, self.keep)) {
+                return Ok(());
+            }
+            self.put_in_place()?;
+        }
+        if self.free_some(if is_outrun { size } else { self.copied }) {
+            return Ok(());
+        }
+        self.finish()
     }
 
     /// Lets the kernel copy, which shares the blocks where the file system can.
@@ -123,19 +180,40 @@ impl Rotation {
         Ok(bytes)
     }
 
-    /// Copies the rest twice: first so that a full disk shows before anything has a new name, then what came meanwhile.
-    fn finish(&mut self) -> io::Result<()> {
+    /// Copies the rest first, so that a full disk shows before anything has a new name.
+    fn put_in_place(&mut self) -> io::Result<()> {
         self.copy_rest()?;
         let newest = numbered(&self.path, 1);
         self.shift()?;
+        // Not in the place of another: ext4 would write all of it to the disk there and then (auto_da_alloc, ext4(5)).
+        match fs::remove_file(&newest) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         fs::rename(&self.copy_path, &newest)?;
         self.copy_path = newest;
+        self.stage = Stage::Emptying;
+        Ok(())
+    }
+
+    /// Gives back some of the log before `to`. False: the rest goes in one call, or has to.
+    fn free_some(&mut self, to: u64) -> bool {
+        let from = self.freed - self.freed % BLOCK_BYTES;
+        if to.saturating_sub(from) <= STEP_BYTES_MAX || platform::free(&self.log, from, STEP_BYTES_MAX).is_err() {
+            return false;
+        }
+        self.freed = from + STEP_BYTES_MAX;
+        true
+    }
+
+    /// Copies what came meanwhile, and truncates the log.
+    fn finish(&mut self) -> io::Result<()> {
         let reached_end = self.copy_rest()?;
         if !reached_end {
             self.skipped = self.log.metadata()?.len().saturating_sub(self.copied);
         }
         self.log.set_len(0)?;
-        self.is_done = true;
+        self.stage = Stage::Done;
         Ok(())
     }
 
@@ -167,10 +245,43 @@ impl Rotation {
 
 impl Drop for Rotation {
     fn drop(&mut self) {
-        if !self.is_done {
+        if !matches!(self.stage, Stage::Done) && self.freed == self.hole {
             drop(fs::remove_file(&self.copy_path));
         }
     }
+}
+
+/// The copy of a rotation that was cut short while it gave back the log: it goes on behind the log's hole as the log
+/// itself does. No other copy is as long as the hole behind which its log goes on.
+fn resumable(path: &Path, log: &File, hole: u64) -> Option<File> {
+    let copy = open_copy(&numbered(path, 1))?;
+    let size = copy.metadata().ok()?.len();
+    if hole == 0 || size <= hole || size > log.metadata().ok()?.len() {
+        return None;
+    }
+    let (mut ours, mut theirs) = ([0; READ_BYTES], [0; READ_BYTES]);
+    let bytes = copy.read_at(&mut ours, hole).ok()?;
+    log.read_exact_at(&mut theirs[..bytes], hole).ok()?;
+    (ours[..bytes] == theirs[..bytes]).then_some(copy)
+}
+
+/// Takes some off the end of a copy that is to go. False: what is left goes in one call.
+fn shrink(copy: &Path) -> bool {
+    big_copy(copy).is_some_and(|(copy, size)| copy.set_len(size - STEP_BYTES_MAX).is_ok())
+}
+
+/// A copy that is to go, and its size, where that takes more than one call.
+fn big_copy(path: &Path) -> Option<(File, u64)> {
+    let copy = open_copy(path)?;
+    let size = copy.metadata().ok()?.len();
+    (size > STEP_BYTES_MAX).then_some((copy, size))
+}
+
+/// A copy of ours that has no other name: a backup that links what has not changed keeps what it has.
+fn open_copy(path: &Path) -> Option<File> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let is_ours = metadata.is_file() && metadata.nlink() == 1 && metadata.uid() == platform::effective_user_id();
+    if is_ours { OpenOptions::new().read(true).write(true).open(path).ok() } else { None }
 }
 
 /// Whether a log has a hole where its data should begin: somebody writes it without O_APPEND, and it was truncated.
