@@ -122,6 +122,14 @@ pub fn takes_output(fd: &impl AsFd) -> bool {
     poll_now(fd, libc::POLLOUT) != Some(0)
 }
 
+/// A terminal, opened anew so that it takes what it can at once and refuses the rest (WouldBlock), for this file alone.
+/// Polling does not do for terminals: poll(2) calls one writable that has room for a single byte, and a longer write
+/// waits. None: it is no terminal, or not ours to open, as after su.
+pub fn open_terminal(fd: &impl AsFd) -> Option<File> {
+    let path = nix::unistd::ttyname(fd.as_fd()).ok()?;
+    OpenOptions::new().write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open(path).ok()
+}
+
 /// What poll(2) says of one descriptor at once: which of the events, or troubles, it has. None: the call failed.
 pub(crate) fn poll_now(fd: &impl AsFd, events: libc::c_short) -> Option<libc::c_short> {
     let mut poll = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events, revents: 0 };

@@ -19,13 +19,21 @@ pub fn init(verbose: bool) {
     let default = if verbose { "debug" } else { "info" };
     Builder::from_env(Env::default().default_filter_or(default))
         .write_style(WriteStyle::Never)
-        .target(Target::Pipe(Box::new(Hurried { output: io::stderr(), is_torn: false })))
+        .target(Target::Pipe(hurried(io::stderr())))
         .format(|line, record| {
             let mut text = record.args().to_string();
             cut(&mut text, TEXT_BYTES_MAX);
             writeln!(line, "{} {} {text}", line.timestamp_millis(), record.level())
         })
         .init();
+}
+
+/// A terminal is written to by another way than all else.
+fn hurried(output: impl Write + AsFd + Send + 'static) -> Box<dyn Write + Send> {
+    match platform::open_terminal(&output) {
+        Some(terminal) => Box::new(Hurried { output: terminal, is_torn: false }),
+        None => Box::new(Hurried { output, is_torn: false }),
+    }
 }
 
 /// An output that never makes the writer wait: it gets as much at a time as it takes at once, and what it does not take
@@ -44,8 +52,15 @@ impl<Output: Write + AsFd> Write for Hurried<Output> {
             if !platform::takes_output(&self.output) {
                 break;
             }
-            self.output.write_all(piece)?;
-            self.is_torn = !piece.ends_with(b"\n");
+            let taken = match self.output.write(piece) {
+                // Only a terminal, which is opened for that.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                taken => taken?,
+            };
+            self.is_torn = !piece[..taken].ends_with(b"\n");
+            if taken < piece.len() {
+                break;
+            }
         }
         Ok(line.len())
     }
@@ -58,7 +73,10 @@ impl<Output: Write + AsFd> Write for Hurried<Output> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -84,5 +102,33 @@ mod tests {
         let all = [&filling[..taken], &rest].concat();
         let text = std::str::from_utf8(&all).unwrap();
         assert_eq!(text.trim_start_matches('x'), "\nnext\n");
+    }
+
+    /// Writes lines of many lengths, up to 64 KiB, until one is torn by what nobody reads; then as much again.
+    #[track_caller]
+    fn assert_never_waits(output: OwnedFd) {
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut log = hurried(File::from(output));
+            for bytes in (0..400).flat_map(|round| [100 + round, 1_500 - round, 4_096 - round, 65_536]) {
+                log.write_all(&[&vec![b'x'; bytes][..], b"\n"].concat()).unwrap();
+            }
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(20)).expect("a writer that does not wait");
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_reads_makes_nobody_wait() {
+        for _ in 0..10 {
+            let nix::pty::OpenptyResult { master: _master, slave } = nix::pty::openpty(None, None).unwrap();
+            assert_never_waits(slave);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_reads_makes_nobody_wait() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert_never_waits(ours.into());
     }
 }
