@@ -89,7 +89,7 @@ pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
 };
 pub use crate::signals::{Signal, Signals};
-pub use crate::space::free;
+pub use crate::space::{free, remote_file_system};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::tree::{
     Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, may_have_left, processes_with,

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod client;
+pub mod disks;
 pub(crate) mod helpers;
 pub mod launch;
 mod locks;

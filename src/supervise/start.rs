@@ -10,6 +10,7 @@ use log::{error, info, warn};
 use mio::{Events, Poll};
 use platform::{Lifetime, Signals};
 
+use super::disks::remote;
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
 use super::launch::Launcher;
@@ -219,7 +220,8 @@ fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Superviso
         adopt::end_helpers(killed);
     }
     // The worker is under way: there is time to look around.
-    let doubts = doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config));
+    let doubts =
+        doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config)).chain(remote(&supervisor.config));
     for text in doubts.chain(group_warnings(&supervisor.config)) {
         supervisor.reporter.warn("config", text);
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::report::Finding;
 use crate::config::Config;
 use crate::error::{SHOWN_BYTES_MAX, escape};
+use crate::supervise::disks::remote;
 use crate::supervise::launch::environment::{self as env, EnvFile, Environment};
 use crate::supervise::launch::{check_log, refusal};
 use crate::supervise::logs::shared;
@@ -93,7 +94,8 @@ pub(super) fn logs(config: &Config) -> Vec<Finding> {
     let both = [("log_stdout", &config.log_stdout), ("log_stderr", &config.log_stderr)];
     let looks = both.into_iter().map(|(key, path)| log(key, path, check_log(path), || creatable(path)));
     let shared = shared(config).into_iter().map(|text| Finding::warn("logs", text));
-    looks.chain(shared).collect()
+    let remote = remote(config).into_iter().map(|text| Finding::warn("disks", text));
+    looks.chain(shared).chain(remote).collect()
 }
 
 /// A log that can't be opened keeps no worker from starting: its output is discarded.
