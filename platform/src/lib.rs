@@ -1,5 +1,20 @@
 //! The system seam of worker-supervisor: everything that is unsafe or differs between Linux, macOS and FreeBSD.
 //!
+//! It is made for that program, which keeps one worker alive, and its interface follows the program's needs: whoever
+//! wants the program installs `worker-supervisor`. Others may find here how one spawns a process in a session of its
+//! own, waits for its exit by a descriptor, receives signals by another, and finds out who listens on a TCP port, on
+//! three systems, without a thread: [`spawn()`], [`ExitWatch`], [`Signals`], [`holders`].
+//!
+//! ```
+//! use worker_supervisor_platform::{Pid, identify, own_pid};
+//!
+//! // A pid may be used again; with the start time it is one process and no other.
+//! let pid = Pid::new(own_pid() as i32).expect("a pid");
+//! let identity = identify(pid)?.expect("it runs");
+//! assert_eq!(identify(pid)?, Some(identity));
+//! # std::io::Result::Ok(())
+//! ```
+//!
 //! # What a system must supply
 //! Types and functions of the same names, each in a file of its own, chosen by `cfg` in the module above it. What is
 //! portable is written once, over POSIX. Any other system is a compile error, not a stub.
