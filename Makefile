@@ -13,7 +13,8 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check fmt lint doc tidy count freebsd apple macos linux bench soak fuzz mutants miri sanitize setup-cross clean
+.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux bench
+.PHONY: soak fuzz mutants miri sanitize setup-cross clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +34,7 @@ test: $(INSTALLED) ## Run all tests, against real package managers and the Innge
 	cargo test --workspace --no-fail-fast --lib --bins --tests
 	cargo test --workspace --no-fail-fast --doc
 
-check: fmt lint doc tidy freebsd apple $(filter linux,$(SYSTEM)) ## Run every check that is not a test of behaviour
+check: fmt lint doc tidy man workflows freebsd apple $(filter linux,$(SYSTEM)) ## Run every check that is not a test of behaviour
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
@@ -47,6 +48,12 @@ doc: ## Build the documentation, private items too; warnings are errors
 
 tidy: ## Check the style guide
 	cargo test --test tidy
+
+man: ## Check the man page (needs mandoc)
+	mandoc -T lint -W warning docs/worker-supervisor.1
+
+workflows: $(VENV)/complete ## Check the workflows
+	$(VENV)/bin/actionlint -no-color -shellcheck= -pyflakes=
 
 count: ## Count the shipped lines, room by room
 	@sh scripts/count.sh
