@@ -13,8 +13,8 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux bench
-.PHONY: soak fuzz mutants miri sanitize setup-cross clean
+.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench
+.PHONY: soak fuzz mutants miri sanitize setup-cross setup-dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,15 @@ macos: ## Build the release binaries for both kinds of Mac, and one file of both
 linux: ## Build the small release binary for Linux and check its size (needs setup-cross)
 	@sh scripts/cross.sh linux
 
+arm: ## Build the small release binary for Linux on ARM (needs setup-cross and Debian's qemu-user)
+	@sh scripts/cross.sh linux aarch64
+
+emulate: arm ## Run tests with the program for ARM, under an emulator
+	@sh scripts/emulate.sh
+
+dist: ## Make what a release consists of, in target/dist (needs setup-cross, setup-dist and Debian's qemu-user)
+	@sh scripts/dist.sh all
+
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
@@ -99,6 +108,9 @@ sanitize: ## Run the tests of platform and library under the address sanitizer (
 
 setup-cross: ## Install what freebsd, apple, macos and linux need
 	@sh scripts/cross.sh setup
+
+setup-dist: ## Install what dist needs beside that
+	@sh scripts/dist.sh setup
 
 clean: ## Remove everything that was built or installed here
 	cargo clean

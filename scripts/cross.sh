@@ -1,11 +1,13 @@
 #!/bin/sh
-# Builds what plain cargo does not: a type check for FreeBSD, and small release binaries for macOS and Linux.
+# Builds what plain cargo does not: a type check for FreeBSD, and small release binaries for all systems.
 #
-#   cross.sh setup      installs what the others need; does nothing where it is there already
-#   cross.sh freebsd    type-checks the workspace for FreeBSD
-#   cross.sh apple      builds for Apple silicon and checks that the binary is one, for old systems too, and small
-#   cross.sh macos      the same for both kinds of Mac, and joins the two binaries
-#   cross.sh linux      builds for this machine's kind, without shared libraries, and checks that it is so, and small
+#   cross.sh setup              installs what the others need; does nothing where it is there already
+#   cross.sh freebsd            type-checks the workspace for FreeBSD
+#   cross.sh freebsd-program    builds for FreeBSD, on Linux, against stand-ins for its libraries
+#   cross.sh apple              builds for Apple silicon and checks that the binary is one, for old systems too, and small
+#   cross.sh macos              the same for both kinds of Mac, and joins the two binaries
+#   cross.sh linux [KIND]       builds for this machine's kind, or for x86_64 or aarch64, without shared libraries, and
+#                               checks that it is so, and small
 #
 # All build the standard library from its source, since rustup's compiler has it for this system alone. So they use a
 # compiler that comes with that source: rustup's with the component rust-src, or Debian's rustc-web. Nothing is ever
@@ -84,6 +86,19 @@ check_freebsd() {
     "$CARGO" check --workspace $BUILD_STD --target x86_64-unknown-freebsd
 }
 
+# zig knows what the system's libraries hold, from FreeBSD 14 on.
+build_freebsd() {
+    [ "$(uname)" = Linux ] || fail "cannot build for FreeBSD on $(uname)"
+    has_zigbuild
+    target=x86_64-unknown-freebsd
+    env PATH="$TOOLS/bin:$PATH" CARGO_TARGET_X86_64_UNKNOWN_FREEBSD_RUSTFLAGS="$LEAN" \
+        "$TOOLS/bin/cargo-zigbuild" zigbuild --release --bin worker-supervisor $BUILD_STD --target "$target"
+    program=$ROOT/$target/release/worker-supervisor
+    readelf --program-headers --wide "$program" | grep -q 'interpreter: /libexec/ld-elf.so.1' ||
+        fail "$program is not for FreeBSD"
+    echo "$program: FreeBSD ELF, $(size_of "$program") bytes"
+}
+
 build_apple() {
     build_mach_o aarch64-apple-darwin arm64 0c000001 "$APPLE_BYTES_MAX"
 }
@@ -123,17 +138,19 @@ build_mach_o() {
 build_linux() {
     [ "$(uname)" = Linux ] || fail "cannot build for Linux on $(uname)"
     has_zigbuild
-    target=$(uname -m)-unknown-linux-musl
+    kind=${1:-$(uname -m)}
+    target=$kind-unknown-linux-musl
     # zig heeds -pie, but not rustc's -static-pie. A panic aborts, so that nobody reads unwind
     # tables: 108 KB.
     flags="-C link-arg=-pie -C link-self-contained=no -C force-unwind-tables=no $LEAN"
     env PATH="$TOOLS/bin:$PATH" "CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_RUSTFLAGS=$flags" \
         "$TOOLS/bin/cargo-zigbuild" zigbuild --release --bin worker-supervisor $BUILD_STD --target "$target"
+    check_linux "$ROOT/$target/release/worker-supervisor"
+    [ "$kind" = "$(uname -m)" ] || return 0
     # Under a name without the kind of machine.
     mkdir -p "$ROOT/linux"
     cp "$ROOT/$target/release/worker-supervisor" "$ROOT/linux/worker-supervisor.new"
     mv "$ROOT/linux/worker-supervisor.new" "$ROOT/linux/worker-supervisor"
-    check_linux "$ROOT/linux/worker-supervisor"
 }
 
 # The first 16 bytes of a Mach-O file: magic, CPU type, CPU subtype, file type. Its load command LC_BUILD_VERSION (0x32,
@@ -185,11 +202,15 @@ bytes() {
     od -An -v -tx1 -j "$2" -N "$3" "$1" | tr -d ' \n'
 }
 
+# Another kind of machine's program is run by an emulator.
 check_linux() {
     type=$(readelf --file-header "$1" | awk '$1 == "Type:" { print $2 }')
     [ "$type" = DYN ] || fail "$1 is no position-independent ELF executable but $type"
     ! readelf --program-headers --wide "$1" | grep -E '^ *INTERP ' || fail "$1 wants shared libraries"
-    "$1" --version >/dev/null || fail "$1 does not run"
+    emulator=
+    [ "$kind" = "$(uname -m)" ] || emulator=qemu-$kind
+    [ -z "$emulator" ] || command -v "$emulator" >/dev/null || fail "cannot find $emulator: install Debian's qemu-user"
+    $emulator "$1" --version >/dev/null || fail "$1 does not run"
     check_size "$1" "static ELF" "$LINUX_BYTES_MAX"
 }
 
@@ -204,14 +225,15 @@ check_size() {
 
 case ${1-} in
 setup) setup ;;
-freebsd | apple | macos | linux)
+freebsd | freebsd-program | apple | macos | linux)
     choose_compiler || fail "cannot find a compiler with the library's source: run make setup-cross"
     case $1 in
     freebsd) check_freebsd ;;
+    freebsd-program) build_freebsd ;;
     apple) build_apple ;;
     macos) build_macos ;;
-    linux) build_linux ;;
+    linux) build_linux "${2-}" ;;
     esac
     ;;
-*) fail "usage: cross.sh setup | freebsd | apple | macos | linux" ;;
+*) fail "usage: cross.sh setup | freebsd | freebsd-program | apple | macos | linux [KIND]" ;;
 esac
