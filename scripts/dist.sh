@@ -30,9 +30,10 @@ fail() {
     exit 1
 }
 
+# Without optimizations, which take twice as long to build and nobody here feels.
 setup() {
     [ "$("$TOOLS/bin/cargo-deb" --version 2>/dev/null)" = "cargo-deb $CARGO_DEB_VERSION" ] ||
-        cargo install --quiet --locked --root "$TOOLS" "cargo-deb@$CARGO_DEB_VERSION"
+        cargo install --quiet --locked --debug --root "$TOOLS" "cargo-deb@$CARGO_DEB_VERSION"
 }
 
 all() {
