@@ -13,7 +13,7 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench
+.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench bench-compare
 .PHONY: soak fuzz mutants miri sanitize setup-cross setup-dist clean
 
 help: ## Print this list
@@ -81,9 +81,12 @@ dist: ## Make what a release consists of, in target/dist (needs setup-cross, set
 
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
-bench: $(filter linux,$(SYSTEM)) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
-	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync
+bench: $(filter linux,$(SYSTEM)) $(INSTALLED) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
+	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt
 	$(PRODUCT) cargo bench --bench report
+
+bench-compare: ## Build commit BASE and the work tree, and measure both in one run (5 minutes)
+	@sh scripts/bench-compare.sh "$(BASE)"
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
 	cargo build --release --example worker

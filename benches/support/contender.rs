@@ -56,24 +56,32 @@ pub(crate) struct Contender {
     child: Child,
     record: Record,
     dir: TempDir,
-    _port: PortClaim,
+    port: Option<PortClaim>,
 }
 
 impl Contender {
-    /// Starts it. Its worker may not run yet.
+    /// Starts it over the worker of all contenders, which may not run yet.
     pub(crate) fn start(recipe: Recipe) -> Self {
-        let (dir, port) = (TempDir::new(), free_port());
-        let site = Site { worker: programs::worker().to_owned(), port: port.number() };
+        let port = free_port();
+        let mut contender = Self::start_over(recipe, programs::worker(), port.number());
+        contender.port = Some(port);
+        contender
+    }
+
+    /// Starts it over another worker, on a port that the caller has claimed.
+    pub(crate) fn start_over(recipe: Recipe, worker: &Path, port: u16) -> Self {
+        let dir = TempDir::new();
+        let site = Site { worker: worker.to_owned(), port };
         let mut command = (recipe.prepare)(dir.path(), &site);
         let path = dir.join("record");
         let record = Record::create(&path);
         let output = File::create(dir.join("output")).expect("a file for its output");
         let errors = output.try_clone().expect("one file for both");
-        command.env("BENCH_RECORD", &path).env("BENCH_PORT", port.number().to_string());
+        command.env("BENCH_RECORD", &path).env("BENCH_PORT", port.to_string());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let started_at_ns = now_ns();
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", recipe.name));
-        Self { recipe, started_at_ns, child, record, dir, _port: port }
+        Self { recipe, started_at_ns, child, record, dir, port: None }
     }
 
     /// Starts it and waits until its first worker is ready.

@@ -19,8 +19,14 @@ pub(crate) mod size;
 pub(crate) mod steps;
 pub(crate) mod usage;
 
+#[path = "../../tests/support/api.rs"]
+pub(crate) mod api;
+#[path = "../../tests/support/client.rs"]
+pub(crate) mod client;
 #[path = "../../tests/support/place.rs"]
-mod place;
+pub(crate) mod place;
+#[path = "../../tests/support/wait.rs"]
+mod wait;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -31,7 +37,8 @@ pub(crate) use contender::{Contender, Recipe};
 pub(crate) use figures::{Figure, Results, Summary};
 pub(crate) use machine::Machine;
 pub(crate) use peers::{
-    absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_of_cargo, product_with_sync,
+    absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_before, product_before_with_sync,
+    product_of_cargo, product_of_example, product_with_sync, shell_loop,
 };
 pub(crate) use programs::{bare, helper, worker};
 pub(crate) use record::{Entry, Mark};

@@ -29,7 +29,7 @@ pub(crate) enum By {
 }
 
 /// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
-pub(crate) const GOALS: [Goal; 9] = [
+pub(crate) const GOALS: [Goal; 10] = [
     Goal {
         what: "restart among all contenders, × the bare loop",
         limit: 1.1,
@@ -82,6 +82,12 @@ pub(crate) const GOALS: [Goal; 9] = [
         what: "registration after listen(), ms",
         limit: 6.0,
         place: ("sync", "Registration", "worker-supervisor", "listen() to the registration"),
+        by: By::MedianOfMany,
+    },
+    Goal {
+        what: "kill -9 of bun until it is registered, ms more than bun's own",
+        limit: 5.0,
+        place: ("felt", "What a person waits for: kill -9", "worker-supervisor", "until it is registered, ms more"),
         by: By::MedianOfMany,
     },
 ];

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::contender::{Recipe, Site};
-use super::programs::{OF_CARGO, bare, helper, product_program};
+use super::programs::{OF_CARGO, bare, base_program, helper, product_program};
 use super::record::Mark;
 
 const HEALTH_INTERVAL_SECS: u32 = 30;
@@ -51,6 +51,12 @@ pub(crate) fn product() -> Recipe {
     }
 }
 
+/// The product before a change: what BENCH_BASE names, or the one that is measured.
+pub(crate) fn product_before() -> Recipe {
+    let prepare = |dir: &Path, site: &Site| supervise(&base_program(), dir, site, HEALTH_INTERVAL_SECS, "");
+    Recipe { prepare, ..product() }
+}
+
 /// The product from a file of its own, so that it shares no page with another, and with its checks almost never.
 pub(crate) fn product_apart() -> Recipe {
     Recipe {
@@ -73,17 +79,41 @@ pub(crate) fn product_of_cargo() -> Option<Recipe> {
 
 /// The product with a registration too.
 pub(crate) fn product_with_sync() -> Recipe {
+    let prepare = |dir: &Path, site: &Site| with_sync(&product_program(), dir, site);
+    Recipe { prepare, ready: Mark::Put, ..product() }
+}
+
+/// The product before a change, with a registration too.
+pub(crate) fn product_before_with_sync() -> Recipe {
+    let prepare = |dir: &Path, site: &Site| with_sync(&base_program(), dir, site);
+    Recipe { prepare, ..product_with_sync() }
+}
+
+fn with_sync(program: &Path, dir: &Path, site: &Site) -> Command {
+    let mut command = supervise(program, dir, site, HEALTH_INTERVAL_SECS, "sync_endpoint = \"/api\"\n");
+    // A worker that listened at the same moment of its life each time would meet the probes in step.
+    command.env("BENCH_DELAY_MS_MAX", "40");
+    command
+}
+
+/// The product over the example worker, as the example's own configuration has it.
+pub(crate) fn product_of_example() -> Recipe {
+    const MORE: &str = "health_endpoint = \"/health\"\nsync_endpoint = \"/api/inngest\"\n";
     Recipe {
-        prepare: |dir, site| {
-            let mut command =
-                supervise(&product_program(), dir, site, HEALTH_INTERVAL_SECS, "sync_endpoint = \"/api\"\n");
-            // A worker that listened at the same moment of its life each time would meet the probes in step.
-            command.env("BENCH_DELAY_MS_MAX", "40");
-            command
-        },
-        ready: Mark::Put,
+        prepare: |dir, site| supervise(&product_program(), dir, site, HEALTH_INTERVAL_SECS, MORE),
+        note: "health check, port check, log files, status file, registration",
         ..product()
     }
+}
+
+/// What a person writes who has no supervisor.
+pub(crate) fn shell_loop() -> Recipe {
+    let prepare = |_: &Path, site: &Site| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "while :; do \"$0\"; done"]).arg(&site.worker);
+        command
+    };
+    Recipe { name: "shell loop", prepare, note: "no group, no logs, no checks", ..BARE }
 }
 
 const PEERS: [(&str, Recipe); 5] = [

@@ -15,6 +15,11 @@ pub(crate) fn product_program() -> PathBuf {
     std::env::var_os("BENCH_PRODUCT").map_or_else(|| PathBuf::from(OF_CARGO), PathBuf::from)
 }
 
+/// The product before a change.
+pub(crate) fn base_program() -> PathBuf {
+    std::env::var_os("BENCH_BASE").map_or_else(product_program, PathBuf::from)
+}
+
 /// The worker of all contenders.
 pub(crate) fn worker() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
