@@ -9,7 +9,8 @@ mod support;
 use std::time::Duration;
 
 use support::{
-    Contender, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, peers, product, rounds,
+    Contender, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, on_one_processor, peers,
+    product, product_of_cargo, rounds,
 };
 
 const ROUNDS: usize = 60;
@@ -33,9 +34,22 @@ fn main() {
     let mut results = Results::new("stop");
     // The bare loop can start, but not stop.
     let mut recipes = vec![bare_vfork(), product()];
+    recipes.extend(product_of_cargo());
     recipes.extend(if is_earnest() { peers() } else { Vec::new() });
-    let times = |recipe| Times { recipe, starts: Vec::new(), stops: Vec::new() };
-    let mut all: Vec<Times> = recipes.into_iter().map(times).collect();
+    compare(&mut results, "", &recipes);
+    if is_earnest() {
+        on_one_processor(|| compare(&mut results, ", with one processor for everybody", &recipes));
+    }
+    for name in absent_peers() {
+        results.remark(format!("{name}: not installed, not measured"));
+    }
+    results.finish();
+}
+
+/// Starts and stops all of them in turn.
+fn compare(results: &mut Results, surroundings: &str, recipes: &[Recipe]) {
+    let times = |recipe: &Recipe| Times { recipe: *recipe, starts: Vec::new(), stops: Vec::new() };
+    let mut all: Vec<Times> = recipes.iter().map(times).collect();
     for round in 0..rounds(ROUNDS, ROUNDS_SMOKE) {
         let of_round = all.iter_mut().filter(|times| round % SLOW_EVERY == 0 || !times.is_slow());
         let mut running: Vec<(&mut Times, Contender)> = of_round.map(Times::start).collect();
@@ -46,12 +60,8 @@ fn main() {
             }
         }
     }
-    add(&mut results, "Start (ratio to the bare loop)", START, &all, |times| &times.starts);
-    add(&mut results, "Stop (ratio to worker-supervisor)", STOP, &all[1..], |times| &times.stops);
-    for name in absent_peers() {
-        results.remark(format!("{name}: not installed, not measured"));
-    }
-    results.finish();
+    add(results, &format!("Start{surroundings} (ratio to the bare loop)"), START, &all, |times| &times.starts);
+    add(results, &format!("Stop{surroundings} (ratio to {})", all[1].recipe.name), STOP, &all[1..], |it| &it.stops);
 }
 
 /// Adds a table, measured against its first row.

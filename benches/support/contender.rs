@@ -4,17 +4,20 @@
 //! SIGKILL, and its last worker too, so that no benchmark leaves a process behind.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::place::{PortClaim, TempDir, free_port};
 use super::record::{Entry, Mark, Record};
-use super::{now_ns, programs, wait_for};
+use super::{LIMIT, now_ns, programs, wait_for};
 
 /// How long a supervisor may take to end before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -132,13 +135,23 @@ impl Contender {
         (Duration::from_nanos(began.at_ns - killed_at_ns), began)
     }
 
-    /// Orders it to end and returns how long it took until both it and its worker were gone.
+    /// Orders it to end and returns how long it took until both it and its worker were gone. Some leave their worker to
+    /// be reaped by whoever adopts it, so that its end is watched, and not its pid.
     pub(crate) fn stop(&mut self) -> Duration {
         let worker = self.wait_mark(Mark::Began).pid;
+        let worker = platform::Pid::new(worker).expect("a pid");
+        let watch = platform::ExitWatch::register(worker).expect("the worker lives");
+        let mut poll = Poll::new().expect("an event queue");
+        let watched = poll.registry().register(&mut SourceFd(&watch.as_raw_fd()), Token(0), Interest::READABLE);
+        watched.expect("it can be waited for");
         let ordered_at = Instant::now();
         (self.recipe.stop)(Pid::from_raw(self.pid()), self.dir.path());
         self.child.wait().expect("a child can be waited for");
-        wait_for(|| "the end of the worker".to_owned(), || kill(Pid::from_raw(worker), None).is_err().then_some(()));
+        let mut events = Events::with_capacity(1);
+        while events.is_empty() {
+            assert!(ordered_at.elapsed() < LIMIT, "the worker of {} never ended", self.recipe.name);
+            poll.poll(&mut events, Some(LIMIT)).expect("an event queue");
+        }
         ordered_at.elapsed()
     }
 

@@ -3,6 +3,11 @@
 use std::fmt;
 use std::process::Command;
 
+#[cfg(target_os = "linux")]
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+#[cfg(target_os = "linux")]
+use nix::unistd::Pid;
+
 use serde::{Deserialize, Serialize};
 
 /// Where and when.
@@ -43,6 +48,23 @@ impl fmt::Display for Machine {
         write!(f, "{date}, {processor}, {cores} cores, {system}, commit {commit}, load at the start {load}")
     }
 }
+
+/// Lets this process and all that it starts meanwhile use one processor only, as on the smallest machines.
+#[cfg(target_os = "linux")]
+pub(crate) fn on_one_processor(measure: impl FnOnce()) {
+    let this = Pid::from_raw(0);
+    let all = sched_getaffinity(this).expect("our own processors");
+    let last = (0..CpuSet::count()).rfind(|number| all.is_set(*number).unwrap_or(false)).expect("one processor");
+    let mut one = CpuSet::new();
+    one.set(last).expect("a processor that there is");
+    sched_setaffinity(this, &one).expect("one of our own processors");
+    measure();
+    sched_setaffinity(this, &all).expect("our own processors");
+}
+
+/// Nothing: other systems bind nobody to a processor.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn on_one_processor(_: impl FnOnce()) {}
 
 fn processor() -> String {
     if cfg!(target_os = "linux") {

@@ -35,7 +35,7 @@ use nix::time::{ClockId, clock_gettime};
 
 pub(crate) use contender::{Contender, Recipe};
 pub(crate) use figures::{Figure, Results, Summary};
-pub(crate) use machine::Machine;
+pub(crate) use machine::{Machine, on_one_processor};
 pub(crate) use peers::{
     absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_before, product_before_with_sync,
     product_of_cargo, product_of_example, product_with_sync, shell_loop,

@@ -74,7 +74,8 @@ pub(crate) fn product_apart() -> Recipe {
 /// The product as plain cargo builds it, if that is not the one that is measured.
 pub(crate) fn product_of_cargo() -> Option<Recipe> {
     let prepare = |dir: &Path, site: &Site| supervise(Path::new(OF_CARGO), dir, site, HEALTH_INTERVAL_SECS, "");
-    (product_program() != Path::new(OF_CARGO)).then_some(Recipe { prepare, ..product() })
+    let name = "worker-supervisor of cargo build";
+    (product_program() != Path::new(OF_CARGO)).then_some(Recipe { name, prepare, ..product() })
 }
 
 /// The product with a registration too.
