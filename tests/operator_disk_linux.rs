@@ -38,6 +38,11 @@ fn without_room_for_its_status_a_supervisor_is_not_said_to_hang() {
     run_on_a_small_disk("restart_without_room_for_a_status");
 }
 
+#[test]
+fn a_disk_that_is_mounted_read_only_is_named() {
+    run_on_a_small_disk("state_on_a_read_only_disk");
+}
+
 /// Runs an ignored test of this file where `DISK` names a small disk.
 fn run_on_a_small_disk(test: &str) {
     let dir = Dir::new();
@@ -154,6 +159,31 @@ fn restart_without_room_for_a_status() {
     fs::remove_file(disk().join("filler")).expect("the filler");
     send_signal(second, Signal::SIGKILL);
     wait_for_status(&scene, 1, "worker: backing off for ");
+}
+
+#[test]
+#[ignore = "run by another test, on a small disk"]
+fn state_on_a_read_only_disk() {
+    let scene = scene();
+    let remount = |how: &str| {
+        let ran = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(disk()).status();
+        assert!(ran.expect("mount runs").success());
+    };
+    let refused = |said: &str| {
+        let ran = scene.run(&[]);
+        assert!(ran.code.is_some_and(|code| code != 0) && ran.stderr.contains(said), "{ran:?}");
+        assert!(ran.stderr.contains("Read-only file system"), "{ran:?}");
+    };
+    remount("ro");
+    refused(&format!("cannot use the state directory {:?}: ", disk().join("state/worker")));
+    // Once there was a supervisor, too.
+    remount("rw");
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+    remount("ro");
+    refused(&format!("cannot lock {:?}: ", disk().join("state/worker/lock")));
+    assert_eq!(scene.report().starts().len(), 1);
 }
 
 fn fill(path: &Path) {
