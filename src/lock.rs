@@ -38,6 +38,8 @@ const TRIES_MAX: usize = 8;
 pub struct Lock {
     file: File,
     path: PathBuf,
+    /// Device and inode of the file.
+    id: (u64, u64),
 }
 
 /// Who holds a lock.
@@ -99,9 +101,7 @@ impl Lock {
 
     /// Whether the file that is locked is still the one that others find.
     pub fn is_in_place(&self) -> bool {
-        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let locked = self.file.metadata().map(inode);
-        locked.is_ok_and(|locked| fs::symlink_metadata(&self.path).is_ok_and(|found| inode(found) == locked))
+        fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id)
     }
 
     /// Pids and start times of the holders before us, the last one first, that are not looked after yet: none after a
@@ -193,12 +193,16 @@ fn acquire(
         if let Err(holder) = take(&file)? {
             return Ok(Err(holder));
         }
-        let lock = Lock { file, path: dir.path_of(name) };
+        let lock = Lock { id: id(&file.metadata()?), file, path: dir.path_of(name) };
         if lock.is_in_place() {
             return Ok(Ok(lock));
         }
     }
     Err(io::Error::other("somebody keeps removing it"))
+}
+
+fn id(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// The byte that stands for an address in this network namespace: a digest (FNV-1a), so that two may share one, once

@@ -5,10 +5,12 @@ mod support;
 use std::fs::{remove_file, write};
 use std::time::Duration;
 
+#[cfg(not(target_os = "freebsd"))]
+use support::free_port;
 use support::words::{
     DIED, DRAINING, ENDED, HEALTHY_AGAIN, KILLING, PROBE_FAILED, READY, STARTED, STARTUP_TIMED_OUT, UNHEALTHY, field,
 };
-use support::{Event, LIMIT, Scene, Signal, free_port, let_pass, process_alive, send_signal, wait_until};
+use support::{Event, LIMIT, Scene, Signal, let_pass, process_alive, send_signal, wait_until};
 
 /// A time that no test would live to see the end of.
 const NEVER: &str = "3600";

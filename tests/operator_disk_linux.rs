@@ -7,13 +7,14 @@
 mod operator_support;
 mod support;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use operator_support::{Dir, names};
-use support::{LIMIT, Scene, Signal, quoted, send_signal, wait_for};
+use support::{LIMIT, Scene, Signal, copied_programs, give_to, quoted, send_signal, wait_for};
 use worker_supervisor::lock::Lock;
 use worker_supervisor::state_dir::StateDir;
 use worker_supervisor::supervise::logs::rotation::Rotation;
@@ -36,6 +37,33 @@ fn a_full_disk_costs_neither_status_nor_restart() {
 #[test]
 fn without_room_for_its_status_a_supervisor_is_not_said_to_hang() {
     run_on_a_small_disk("restart_without_room_for_a_status");
+}
+
+#[test]
+fn a_disk_that_is_mounted_read_only_is_named() {
+    run_on_a_small_disk("state_on_a_read_only_disk");
+}
+
+#[test]
+fn a_config_that_is_mounted_read_only_is_taken_whoever_owns_it_where_root_can_mount() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("not applicable: only root can mount it and run as two other users");
+    }
+    let scene = Scene::new();
+    let supervisor = copied_programs(&scene).supervisor;
+    give_to(&scene, 12_345, 12_345);
+    let place = scene.file("");
+    fs::set_permissions(&place, Permissions::from_mode(0o755)).expect("root may");
+    let dry_run = |before: &str| {
+        let script = format!("{before} exec setpriv --reuid 54321 --regid 54321 --clear-groups \"$@\" --dry-run");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).arg(&place).arg(&supervisor);
+        command.args(scene.program().get_args()).current_dir("/");
+        String::from_utf8(command.output().expect("unshare runs").stdout).expect("UTF-8")
+    };
+    let (mounted, plain) = (dry_run("mount --bind $0 $0 && mount -o remount,bind,ro $0 &&"), dry_run(""));
+    assert!(mounted.contains("\nport = ") && !mounted.contains("cannot read config"), "{mounted}");
+    assert!(plain.contains("cannot read config") && plain.contains("belongs to user 12345"), "{plain}");
 }
 
 /// Runs an ignored test of this file where `DISK` names a small disk.
@@ -154,6 +182,31 @@ fn restart_without_room_for_a_status() {
     fs::remove_file(disk().join("filler")).expect("the filler");
     send_signal(second, Signal::SIGKILL);
     wait_for_status(&scene, 1, "worker: backing off for ");
+}
+
+#[test]
+#[ignore = "run by another test, on a small disk"]
+fn state_on_a_read_only_disk() {
+    let scene = scene();
+    let remount = |how: &str| {
+        let ran = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(disk()).status();
+        assert!(ran.expect("mount runs").success());
+    };
+    let refused = |said: &str| {
+        let ran = scene.run(&[]);
+        assert!(ran.code.is_some_and(|code| code != 0) && ran.stderr.contains(said), "{ran:?}");
+        assert!(ran.stderr.contains("Read-only file system"), "{ran:?}");
+    };
+    remount("ro");
+    refused(&format!("cannot use the state directory {:?}: ", disk().join("state/worker")));
+    // Once there was a supervisor, too.
+    remount("rw");
+    let supervisor = scene.start();
+    supervisor.wait_ready();
+    assert_eq!(supervisor.stop(), 0);
+    remount("ro");
+    refused(&format!("cannot lock {:?}: ", disk().join("state/worker/lock")));
+    assert_eq!(scene.report().starts().len(), 1);
 }
 
 fn fill(path: &Path) {

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use support::words::{DIED, LAUNCH_FAILED, PORT_CONFLICT, STARTED, STARTUP_TIMED_OUT, SYNC_FAILED, SYNCED, WARN};
-use support::{Fixture, Scene, quoted, wait_until};
+use support::words::{DIED, LAUNCH_FAILED, STARTED, STARTUP_TIMED_OUT, SYNC_FAILED, SYNCED, WARN};
+use support::{Scene, quoted, wait_until};
 
 /// The permissions of a path.
 fn mode(path: &Path) -> u32 {
@@ -307,11 +307,11 @@ fn name_of_a_holder_cannot_forge_a_line() {
     let scene = Scene::new();
     let program = scene.file(FORGERY);
     std::fs::copy(support::worker_program(), &program).expect("a program can be copied");
-    let holder = Fixture::start_with(std::process::Command::new(&program), scene.port(), &[]);
+    let holder = support::Fixture::start_with(std::process::Command::new(&program), scene.port(), &[]);
     holder.wait_for_events("listen", 1);
     let supervisor = scene.start();
     supervisor.wait_ready();
-    assert!(supervisor.wait_for_log(PORT_CONFLICT).contains("x\\x1b[31m"), "{}", supervisor.stderr());
+    assert!(supervisor.wait_for_log(support::words::PORT_CONFLICT).contains("x\\x1b[31m"), "{}", supervisor.stderr());
     assert_clean(&supervisor.stderr());
 }
 

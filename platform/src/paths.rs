@@ -12,7 +12,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, Gid, Group, access};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{Gid, Group};
 
 use crate::limits::{effective_user_id, user_name};
 
@@ -169,9 +170,10 @@ fn is_ours_alone(group: &Group) -> bool {
     group.name == user && group.mem.iter().all(|member| *member == user)
 }
 
-/// Whether nobody can change it here, whatever its mode says.
+/// Whether nobody can change it here, whatever its mode says. Not asked by access(2): Linux looks at the mode before it
+/// looks whether a mount is read-only.
 fn is_read_only(path: &Path) -> bool {
-    access(path, AccessFlags::W_OK) == Err(Errno::EROFS)
+    statvfs(path).is_ok_and(|mounted| mounted.flags().contains(FsFlags::ST_RDONLY))
 }
 
 fn refused(message: String) -> io::Error {

@@ -3,6 +3,7 @@
 //! However long the logs are, the end is found in blocks from behind and memory stays the same. Following goes by
 //! path: it survives a rotation, which truncates the file in place, and a file that is replaced. Two names of one file
 //! are shown once. Neither log is favoured: each is read a piece at a time, in turns. Nothing here touches the worker.
+//! Refuses what a supervisor would refuse: FIFOs and the like, and paths that somebody else could lead elsewhere.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -17,6 +18,7 @@ use crate::cli::PROGRAM;
 use crate::config::{Config, Reading};
 use crate::error::{Error, ExitCode};
 use crate::print;
+use crate::supervise::logs::rotation::open_to_read;
 
 /// One read, in bytes; also what one log gets in a turn.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -172,16 +174,17 @@ impl Source {
             Ok(_) => return self.complain("it is not a regular file", notes),
             Err(error) => return self.complain(&error.to_string(), notes),
         };
-        let identity = identity(&metadata);
-        if let Some(open) = self.open.as_mut().filter(|open| open.identity == identity) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.identity == identity(&metadata)) {
             if metadata.len() < open.position {
                 open.position = 0;
                 note(notes, &format!("{:?} was rotated", self.path));
             }
             return;
         }
-        match File::open(&self.path) {
-            Ok(file) => {
+        // It may be another one by now: nothing is waited for, and what counts is what was opened.
+        let opened = open_to_read(&self.path).and_then(|file| Ok((identity(&file.metadata()?), file)));
+        match opened {
+            Ok((identity, file)) => {
                 if self.open.is_some() || self.trouble.is_some() {
                     note(notes, &format!("{:?} is a new file", self.path));
                 }

@@ -206,12 +206,15 @@ impl Supervisor {
         };
         let was_asked = worker.was_asked_to_end();
         let worker = self.worker.take();
-        let (output, place) = (self.logs.output_of_worker(), self.reporter.news.len());
+        // Of one that was asked to end nobody wants to know why it did, and its logs may lie on a disk that hangs.
+        let output = (!was_asked).then(|| self.logs.output_of_worker());
+        let place = self.reporter.news.len();
         self.dispatch(now, Event::Exited(departure.generation));
         // Only now, with the next worker under way, is there time to take down the exit watch and to read what the last
         // one said.
         drop(worker);
-        let words = self.logs.last_words(&output).map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
+        let words = output.and_then(|output| self.logs.last_words(&output));
+        let words = words.map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
         self.reporter.saw_exit(&departure, words, place, now);
         self.look_after_leftovers(&departure, was_asked, place);
     }

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::ops::RangeInclusive;
 
 use libc::c_int;
 use nix::sys::signal::{Signal as Nix, kill};
@@ -87,14 +86,20 @@ const UNHEEDED: &[c_int] = &[
 
 /// Real-time signals.
 #[cfg(target_os = "linux")]
-fn real_time() -> RangeInclusive<c_int> {
+fn real_time() -> impl Iterator<Item = c_int> {
     libc::SIGRTMIN()..=libc::SIGRTMAX()
 }
 
-/// Real-time signals: SIGRTMIN and SIGRTMAX of FreeBSD's sys/signal.h. macOS has none.
-#[cfg(not(target_os = "linux"))]
-fn real_time() -> RangeInclusive<c_int> {
-    if cfg!(target_os = "freebsd") { 65..=126 } else { 1..=0 }
+/// Real-time signals: SIGRTMIN and SIGRTMAX of FreeBSD's sys/signal.h.
+#[cfg(target_os = "freebsd")]
+fn real_time() -> impl Iterator<Item = c_int> {
+    65..=126
+}
+
+/// macOS has no real-time signals.
+#[cfg(target_os = "macos")]
+fn real_time() -> impl Iterator<Item = c_int> {
+    std::iter::empty()
 }
 
 /// From now on no signal of [`UNHEEDED`] ends this process, nor a real-time one. A write beyond a limit of size

@@ -1,12 +1,15 @@
 //! Opening logs, and telling beforehand what could be opened, made or run.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
-use worker_supervisor_platform::{Dir, check_creatable_in, check_executable, check_log, effective_user_id, open_log};
+use worker_supervisor_platform::{
+    Dir, check_creatable_in, check_executable, check_log, effective_user_id, open_log, safe_path,
+};
 
 use crate::support::{TempDir, open_descriptors};
 
@@ -21,6 +24,8 @@ crate::tests![
     looking_at_a_log_says_what_opening_it_says_and_creates_nothing,
     what_files_could_be_made_or_run_is_told,
     two_files_are_swapped_or_stay_as_they_are,
+    a_directory_that_is_swapped_for_a_link_after_it_was_judged_is_not_followed,
+    a_file_that_is_swapped_for_a_link_or_a_fifo_after_it_was_judged_is_not_followed_or_waited_for,
 ];
 
 fn status_flags(file: &File) -> i32 {
@@ -142,4 +147,41 @@ fn two_files_are_swapped_or_stay_as_they_are() {
     assert!(dir.exchange(c"one", c"directory").is_err());
     assert!(dir.exchange(c"one", c"none").is_err());
     assert_eq!(content(), before);
+}
+
+/// A directory with a file in it, and one that is to be put in its place by a link.
+fn two_places(temporary: &TempDir) -> [PathBuf; 2] {
+    let real = temporary.path().canonicalize().expect("a path");
+    ["here", "elsewhere"].map(|name| {
+        let place = real.join(name);
+        std::fs::create_dir(&place).expect("a directory");
+        std::fs::write(place.join("file"), name).expect("a file");
+        place
+    })
+}
+
+fn a_directory_that_is_swapped_for_a_link_after_it_was_judged_is_not_followed() {
+    let temporary = TempDir::new();
+    let [here, elsewhere] = two_places(&temporary);
+    let judged = safe_path(&here).expect("a path of ours");
+    let held = Dir::open(judged.real()).expect("a directory");
+    std::fs::rename(&here, temporary.file("aside")).expect("renamed");
+    std::os::unix::fs::symlink(&elsewhere, &here).expect("a link");
+    assert!(Dir::open(judged.real()).is_err(), "the link was followed");
+    held.replace_file(c"file", b"written").expect("what is held can be written");
+    let content = |place: &Path| std::fs::read_to_string(place.join("file")).expect("a file");
+    assert_eq!([content(&elsewhere), content(&temporary.file("aside"))], ["elsewhere", "written"]);
+}
+
+fn a_file_that_is_swapped_for_a_link_or_a_fifo_after_it_was_judged_is_not_followed_or_waited_for() {
+    let temporary = TempDir::new();
+    let [here, elsewhere] = two_places(&temporary);
+    let file = here.join("file");
+    let judged = safe_path(&file).expect("a path of ours");
+    std::fs::remove_file(&file).expect("removed");
+    std::os::unix::fs::symlink(elsewhere.join("file"), &file).expect("a link");
+    assert!(judged.open(OpenOptions::new().read(true)).is_err(), "the link was followed");
+    std::fs::remove_file(&file).expect("removed");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    judged.open(OpenOptions::new().read(true)).expect("a FIFO that is not waited for");
 }

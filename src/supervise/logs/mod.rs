@@ -1,12 +1,12 @@
 //! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
 //!
-//! The worker writes them itself and pays for it itself. Looking costs two `stat` calls at a spawn and at each health
-//! tick; a rotation goes a megabyte per turn of the loop, so that nothing waits for it.
+//! The worker writes them itself and pays for it itself. Looking costs one `stat` call a log, at a spawn and then once
+//! a health interval; a rotation goes a megabyte per turn of the loop, so that nothing waits for it.
 
 pub(crate) mod last_words;
 pub mod rotation;
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,10 @@ pub(crate) struct Logs {
     stderr: PathBuf,
     bytes_max: Option<u64>,
     keep: u32,
+    /// From one look to the next: a start asks for its health every few milliseconds.
+    look_interval: Duration,
+    /// None: at the next chance.
+    look_at: Option<Instant>,
     /// Rotations under way, since when.
     rotating: Vec<Rotation>,
     step_at: Option<Instant>,
@@ -70,6 +74,8 @@ impl Logs {
             stderr: config.log_stderr.clone(),
             bytes_max: config.log_bytes_max,
             keep: config.log_keep,
+            look_interval: config.health_interval,
+            look_at: None,
             rotating: Vec::new(),
             step_at: None,
             failed: Vec::new(),
@@ -89,6 +95,7 @@ impl Logs {
     pub(crate) fn worker_starts(&mut self) {
         self.stderr_from = self.stderr_len();
         self.live = [None; 2];
+        self.look_at = None;
     }
 
     /// What the worker has written to its standard error.
@@ -107,10 +114,16 @@ impl Logs {
         &self.problems
     }
 
-    /// Looks at both logs, as at each health check. True: what is wrong with them has changed.
+    /// Looks at both logs, if that is due: at each health check of a worker that is up. True: what is wrong with them
+    /// has changed.
     pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) -> bool {
-        self.rotate(now, news);
-        let problems = self.find_problems();
+        if self.look_at.is_some_and(|look_at| now < look_at) {
+            return false;
+        }
+        self.look_at = Some(now + self.look_interval);
+        let found = [&self.stdout, &self.stderr].map(|path| fs::metadata(path).ok().filter(Metadata::is_file));
+        self.rotate(&found, now, news);
+        let problems = self.find_problems(&found);
         let is_change = problems != self.problems;
         let fresh = problems.iter().filter(|text| !self.problems.contains(text));
         news.extend(fresh.map(|text| Happening::Warning { kind: "log", text: text.clone() }));
@@ -118,15 +131,39 @@ impl Logs {
         is_change
     }
 
-    fn find_problems(&mut self) -> Vec<String> {
+    /// Begins to rotate what has grown too large, unless that has just failed.
+    fn rotate(&mut self, found: &[Option<Metadata>; 2], now: Instant, news: &mut Vec<Happening>) {
+        let Some(bytes_max) = self.bytes_max else { return };
+        if !self.rotating.is_empty() {
+            return;
+        }
+        self.failed.retain(|(_, retry_at)| now < *retry_at);
+        // Both may be one file, of one name or two.
+        let [stdout, stderr] = found.each_ref().map(|log| log.as_ref().filter(|log| log.len() > bytes_max));
+        let stderr = stderr.filter(|stderr| stdout.is_none_or(|stdout| file_id(stdout) != file_id(stderr)));
+        for (path, _) in [(&self.stdout, stdout), (&self.stderr, stderr)].into_iter().filter(|(_, log)| log.is_some()) {
+            if self.failed.iter().any(|(failed, _)| failed == path) {
+                continue;
+            }
+            match Rotation::start(path, bytes_max, self.keep) {
+                Ok(rotation) => self.rotating.extend(rotation),
+                Err(error) => {
+                    news.push(cannot_rotate(path, &error));
+                    self.failed.push((path.clone(), now + RETRY_PAUSE));
+                }
+            }
+        }
+        self.step_at = (!self.rotating.is_empty()).then_some(now);
+    }
+
+    fn find_problems(&mut self, found: &[Option<Metadata>; 2]) -> Vec<String> {
         let mut problems = Vec::new();
-        for (path, live) in [&self.stdout, &self.stderr].into_iter().zip(&mut self.live) {
-            let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file);
-            let found = metadata.as_ref().map(|metadata| (metadata.dev(), metadata.ino()));
+        for ((path, live), metadata) in [&self.stdout, &self.stderr].into_iter().zip(&mut self.live).zip(found) {
+            let found = metadata.as_ref().map(file_id);
             // Right after its start the files that the worker has are at their paths.
             *live = live.or(found);
             let hollow = format!("log {path:?} {HOLLOW}");
-            let is_over = |log: &fs::Metadata| self.bytes_max.is_some_and(|max| log.len() > max);
+            let is_over = |log: &Metadata| self.bytes_max.is_some_and(|max| log.len() > max);
             let text = if found != *live {
                 format!("log {path:?} {REMOVED}")
             } else if self.rotating.iter().any(|rotation| rotation.path() == path) {
@@ -143,29 +180,6 @@ impl Logs {
             problems.extend((!problems.contains(&text)).then_some(text));
         }
         problems
-    }
-
-    /// Begins to rotate what has grown too large, unless that has just failed.
-    fn rotate(&mut self, now: Instant, news: &mut Vec<Happening>) {
-        let Some(bytes_max) = self.bytes_max else { return };
-        if !self.rotating.is_empty() {
-            return;
-        }
-        self.failed.retain(|(_, retry_at)| now < *retry_at);
-        let stderr = (!platform::is_same_file(&self.stderr, &self.stdout)).then_some(&self.stderr);
-        for path in std::iter::once(&self.stdout).chain(stderr) {
-            if self.failed.iter().any(|(failed, _)| failed == path) {
-                continue;
-            }
-            match Rotation::start(path, bytes_max, self.keep) {
-                Ok(rotation) => self.rotating.extend(rotation),
-                Err(error) => {
-                    news.push(cannot_rotate(path, &error));
-                    self.failed.push((path.clone(), now + RETRY_PAUSE));
-                }
-            }
-        }
-        self.step_at = (!self.rotating.is_empty()).then_some(now);
     }
 
     /// Gives up the rotations under way, and removes the copies that they began.
@@ -210,6 +224,10 @@ fn read_end(path: &Path, output: &Output) -> Option<Vec<u8>> {
     let mut words = vec![0; usize::try_from(output.to - start).ok()?];
     open_to_read(path).ok()?.read_exact_at(&mut words, start).ok()?;
     Some(words)
+}
+
+fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
 }
 
 fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
@@ -313,7 +331,7 @@ mod tests {
             "command = [\"a\"]\nport = 1\nlog_stdout = \"worker.err\"\nlog_stderr = \"worker.err\"\nlog_keep = 1\n";
         fs::write(&path, toml).unwrap();
         let config = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config;
-        let mut logs = Logs { bytes_max: Some(1), ..Logs::new(&config) };
+        let mut logs = Logs { bytes_max: Some(1), look_interval: Duration::ZERO, ..Logs::new(&config) };
         let now = Instant::now();
         let mut begins = |at| {
             let mut news = Vec::new();
