@@ -3,8 +3,8 @@
 //! All contenders run side by side, each over a worker of its own, and are killed in turn, round by round, so that a
 //! busy machine is busy for all of them. The bare loop is the faster of two, over vfork and over posix_spawn. Peers
 //! that restart no more than once a second are measured in rounds of their own, where every worker has lived longer
-//! than that; the product and the bare loop take part in both. On Linux the same once more on one processor, where what a
-//! supervisor does after it has started the worker is time that the worker waits for.
+//! than that; the product and the bare loop take part in both. On Linux the same once more on one processor, where what
+//! a supervisor does after it has started the worker is time that the worker waits for.
 
 mod support;
 
