@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use support::words::{DIED, ENDED, LAUNCH_FAILED, READY, STARTED, SYNCED, UNHEALTHY};
+use support::words::{DIED, ENDED, LAUNCH_FAILED, READY, STARTED, SYNCED, UNHEALTHY, field};
 use support::{
     LIMIT, Scene, Signal, Supervisor, children_of, let_pass, process_alive, send_signal, wait_until, worker_program,
 };
@@ -419,28 +419,12 @@ fn worker_that_the_kernel_does_not_let_go_is_never_replaced_beside_itself() {
 
 #[test]
 fn worker_of_another_user_that_may_not_be_signalled_is_said_to_be_just_that() {
-    use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
         println!("not applicable: only root can make a program that runs as root for others");
         return;
     }
     let scene = Scene::new().set("drain_timeout_secs", "0.2");
-    let copies = support::copied_programs(&scene);
-    let nobody = nix::unistd::User::from_name("nobody").expect("users can be asked").expect("there is a nobody");
-    support::give_to(&scene, nobody.uid.as_raw(), nobody.gid.as_raw());
-    let becomes_root = scene.file("setpriv");
-    fs::copy("/usr/bin/setpriv", &becomes_root).expect("a copy of setpriv");
-    fs::set_permissions(&becomes_root, PermissionsExt::from_mode(0o4755)).expect("a setuid program");
-    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let port = scene.port().number().to_string();
-    let words = [&text(&becomes_root), "--reuid=0", "--", &text(&copies.worker), "--port", &port].map(str::to_owned);
-    scene.reconfigure(|config| {
-        config.command(&words);
-    });
-    let mut command = support::program_at(&scene, &copies.supervisor);
-    command.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
-    let supervisor = scene.start_with(&mut command);
+    let supervisor = scene.start_with(&mut of_nobody_with_a_worker_of_root(&scene, "true"));
     let worker = supervisor.wait_ready();
     supervisor.signal(Signal::SIGTERM);
     let line = supervisor.wait_for_log("cannot signal the worker: it runs as another user: ");
@@ -450,4 +434,50 @@ fn worker_of_another_user_that_may_not_be_signalled_is_said_to_be_just_that() {
     let problem = scene.status().expect("a status")["problem"].as_str().unwrap_or_default().to_owned();
     assert!(problem.contains(&format!("pid {worker} (")), "{problem}");
     send_signal(worker, Signal::SIGKILL);
+}
+
+#[test]
+fn worker_that_proc_does_not_show_is_alive_and_on_record() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a program that runs as root for others");
+        return;
+    }
+    let scene = Scene::new().set("drain_timeout_secs", "0.2");
+    // A process namespace of its own has a /proc of its own, which hides what is another user's.
+    let hidden = "mount -t proc -o hidepid=2 proc /proc";
+    let inner = of_nobody_with_a_worker_of_root(&scene, hidden);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child"]).arg(inner.get_program()).args(inner.get_args());
+    support::same_surroundings(&mut command, &inner);
+    let supervisor = scene.start_with(&mut command);
+    let started = supervisor.wait_for_log(STARTED);
+    let worker = field(&started, "pid").expect("a pid");
+    supervisor.wait_for_nth_log(2, &format!("cannot signal the worker: it runs as another user: pid {worker} ("));
+    let record = fs::read_to_string(scene.file("state/worker/worker.json")).expect("a record");
+    assert!(record.contains(&format!("\"pid\":{worker},")), "{record}");
+    assert_eq!(supervisor.lines_with(STARTED).len(), 1, "{}", supervisor.stderr());
+    supervisor.kill();
+}
+
+/// A supervisor that becomes user nobody's after `preparation`, and whose worker's program makes it root's.
+fn of_nobody_with_a_worker_of_root(scene: &Scene, preparation: &str) -> Command {
+    let copies = support::copied_programs(scene);
+    let nobody = nix::unistd::User::from_name("nobody").expect("users can be asked").expect("there is a nobody");
+    support::give_to(scene, nobody.uid.as_raw(), nobody.gid.as_raw());
+    let becomes_root = scene.file("setpriv");
+    fs::copy("/usr/bin/setpriv", &becomes_root).expect("a copy of setpriv");
+    fs::set_permissions(&becomes_root, PermissionsExt::from_mode(0o4755)).expect("a setuid program");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let port = scene.port().number().to_string();
+    let words = [&text(&becomes_root), "--reuid=0", "--", &text(&copies.worker), "--port", &port].map(str::to_owned);
+    scene.reconfigure(|config| {
+        config.command(&words);
+    });
+    let program = support::program_at(scene, &copies.supervisor);
+    let identity = format!("--reuid={} --regid={} --clear-groups", nobody.uid, nobody.gid);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("{preparation} && exec setpriv {identity} \"$0\" \"$@\"")]);
+    command.arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    command
 }

@@ -7,7 +7,7 @@ use std::fs::read_to_string;
 use std::time::Duration;
 
 use support::words::{ADOPTED, STARTED};
-use support::{LIMIT, Scene, process_alive, wait_for, wait_until};
+use support::{LIMIT, Scene, children_of, process_alive, wait_for, wait_until};
 
 #[test]
 fn worker_is_on_record_before_it_is_first_probed() {
@@ -35,11 +35,39 @@ fn worker_that_has_not_executed_its_program_yet_is_found() {
     let first = scene.start_with(&mut support::traced_with(&scene, &trace, "execve", &delayed));
     let record = || read_to_string(scene.file("state/worker/worker.json")).unwrap_or_default();
     wait_until("a launch on record", LIMIT, || record().contains("launching"));
-    let child = || support::children_of(first.pid()).pop();
+    let child = || children_of(first.pid()).pop();
     let orphan = wait_for("the new process", LIMIT, || scene.story(), child);
     first.kill();
     let second = scene.start();
     assert!(second.wait_for_log(ADOPTED).contains(&format!("pid={orphan}")), "{}", scene.story());
     second.wait_for_log(STARTED);
     assert!(!process_alive(orphan));
+}
+
+#[test]
+fn orphans_are_reaped_also_by_a_supervisor_that_is_the_first_process_of_a_container() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("not applicable: only root can make a process namespace");
+        return;
+    }
+    let orphans = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); (setsid sleep 0.1 &); done; exec sleep 3600";
+    let scene = Scene::new().command(&["/bin/sh", "-c", orphans]).set("startup_timeout_secs", 3600);
+    let program = scene.program();
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .arg(program.get_program())
+        .args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    let supervisor = scene.start_with(&mut command);
+    supervisor.wait_for_log(STARTED);
+    let first = children_of(supervisor.pid())[0];
+    let is_worker =
+        |pid: i32| read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with("3600\0"));
+    // A zombie would be one too.
+    wait_until("no child but the worker, which has started all others", LIMIT, || {
+        let children = children_of(first);
+        children.len() == 1 && is_worker(children[0])
+    });
+    supervisor.kill();
 }

@@ -354,5 +354,11 @@ fn log_that_is_removed_under_the_worker_is_told_while_it_lasts() {
         send_signal(worker, Signal::SIGKILL);
         supervisor.wait_nth_ready(2);
         wait_for("a status without problems", LIMIT, || scene.story(), || (problems() == Some(0)).then_some(()));
+        // A restart that was asked for reads the configuration anew.
+        fs::remove_file(scene.file("worker.log")).expect("a log");
+        wait_for("the problem in the status", LIMIT, || scene.story(), || (problems() == Some(1)).then_some(()));
+        supervisor.signal(Signal::SIGUSR1);
+        supervisor.wait_nth_ready(3);
+        wait_for("a status without problems", LIMIT, || scene.story(), || (problems() == Some(0)).then_some(()));
     }
 }

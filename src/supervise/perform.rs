@@ -112,9 +112,8 @@ impl Supervisor {
         }
         let ended = self.probe.begin(self.poll.registry(), generation, now.instant);
         // The first probe comes with the spawn, so this is at each spawn and at each health tick.
-        if self.logs.look(now.instant, &mut self.reporter.news) {
-            self.reporter.saw_log_problems(self.logs.problems());
-        }
+        self.logs.look(now.instant, &mut self.reporter.news);
+        self.reporter.saw_log_problems(self.logs.problems());
         ended.map(|ended| self.probed(ended, now))
     }
 

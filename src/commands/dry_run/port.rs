@@ -30,6 +30,8 @@ enum Seat {
     },
     /// Held by processes that can't be seen.
     Unseen(String),
+    /// Held by one that does not listen, so that no list of listeners has it.
+    Occupied(String),
     /// Held by the recorded worker, whose supervisor runs or not.
     Worker {
         is_supervised: bool,
@@ -82,8 +84,14 @@ fn look_at_holders(address: SocketAddr, standing: &Standing) -> Seat {
     match platform::port_is_free(address) {
         // They have gone meanwhile.
         Ok(true) => Seat::Free,
+        Ok(false) | Err(_) if is_occupied(address) => Seat::Occupied(names),
         Ok(false) | Err(_) => Seat::Unseen(names),
     }
+}
+
+/// Whether who has the address without listening on it can be seen.
+fn is_occupied(address: SocketAddr) -> bool {
+    platform::occupants(address).unwrap_or_default().first().is_some_and(|occupant| occupant.pid.is_some())
 }
 
 /// None: it has gone since.
@@ -120,6 +128,7 @@ fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Sea
             };
             fail(format!("{names}; find it with `{find}` and stop it"))
         }
+        Seat::Occupied(names) => fail(format!("{names}; stop it, or set port to another")),
         Seat::Held { names, .. } if conflict == PortConflict::Wait => {
             fail(format!("{names}: a start waits until it is free; stop it, or set port_conflict = \"kill\""))
         }
@@ -206,6 +215,13 @@ mod tests {
         let find = "find it with `sudo lsof -nP -iTCP:3111 -sTCP:LISTEN` and stop it";
         let found = judged(PortConflict::Kill, Seat::Unseen(whose.into()));
         assert_eq!(found, at(Level::Fail, &format!("held by {whose}; {find}")));
+    }
+
+    #[test]
+    fn a_holder_that_does_not_listen_is_not_to_be_found_among_those_that_do() {
+        let whose = "pid 7 (bun, user joe), which has bound it and does not listen";
+        let found = judged(PortConflict::Kill, Seat::Occupied(whose.into()));
+        assert_eq!(found, at(Level::Fail, &format!("held by {whose}; stop it, or set port to another")));
     }
 
     #[test]

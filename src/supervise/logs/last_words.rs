@@ -4,7 +4,8 @@
 //! version. Three things tell that line from the rest, whatever the runtime: it is not indented; it names its kind, as
 //! in `TypeError: …`, `panic: …`, `ERROR …` or `… (KeyError)`; and what follows it is nearly all indented. Where no
 //! line names its kind, the last one that is not indented counts. Of an error and its cause it is the one that comes
-//! last. `tests/data/last_words` has what runtimes print, and the line of each. Pure: it reads no file.
+//! last: bun prints a cause just as it prints an error after others that were only logged. `tests/data/last_words` has
+//! what runtimes print, and the line of each. Pure: it reads no file.
 
 /// So many lines that may be news of their own may follow an error that still counts.
 const FOLLOWERS_MAX: usize = 6;
@@ -23,21 +24,27 @@ pub(crate) fn choose(tail: &[u8]) -> Option<&[u8]> {
 
 /// The last line that names its kind, unless too much has come after it. The lines come from the end.
 fn last_error<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
-    let (mut followers, mut below) = (0, None);
+    let (mut followers, mut below, mut bare) = (0, None, None);
     for line in lines {
         if names_its_kind(line) {
+            if !line.ends_with(b":") || line.windows(2).any(|pair| pair == b": ") {
+                return Some(line);
+            }
             // Rust says where it panicked, and the message stands in the next line.
-            let is_heading = line.ends_with(b":") && !line.windows(2).any(|pair| pair == b": ");
-            return Some(below.filter(|_| is_heading).unwrap_or(line));
+            if let Some(message) = below.filter(|&below| may_be_news(below)) {
+                return Some(message);
+            }
+            // A name alone says little: the error that it is the cause of says more.
+            bare = bare.or(Some(line));
         }
         // A stack of Go is not indented, but each of its lines is a call.
         followers += usize::from(may_be_news(line) && !line.ends_with(b")"));
         if followers > FOLLOWERS_MAX {
-            return None;
+            break;
         }
         below = Some(line);
     }
-    None
+    bare
 }
 
 /// Whether a line says itself that it is about an error.
@@ -46,7 +53,7 @@ fn names_its_kind(line: &[u8]) -> bool {
         return false;
     }
     let mut words = line.split(|&byte| byte == b' ').peekable();
-    let mut is_named = line.ends_with(b"Error)");
+    let mut is_named = line.ends_with(b"Error)") || words.peek().is_some_and(|word| is_errno(word));
     while let Some(word) = words.next() {
         // What is quoted or called names nothing.
         if word.iter().any(|byte| b"\"'`({=".contains(byte)) {
@@ -60,6 +67,12 @@ fn names_its_kind(line: &[u8]) -> bool {
         is_named |= is_said && [&b"error"[..], b"exception", b"panic", b"fatal"].iter().any(|kind| is_kind(name, kind));
     }
     is_named
+}
+
+/// bun heads what a system call refused with no more than its code, as in `ENOENT: …`.
+fn is_errno(word: &[u8]) -> bool {
+    let code = word.strip_prefix(b"E").and_then(|rest| rest.strip_suffix(b":"));
+    code.is_some_and(|code| code.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()))
 }
 
 fn is_kind(name: &[u8], kind: &[u8]) -> bool {

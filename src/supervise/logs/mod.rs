@@ -114,21 +114,18 @@ impl Logs {
         &self.problems
     }
 
-    /// Looks at both logs, if that is due: at each health check of a worker that is up. True: what is wrong with them
-    /// has changed.
-    pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) -> bool {
+    /// Looks at both logs, if that is due: at each health check of a worker that is up.
+    pub(crate) fn look(&mut self, now: Instant, news: &mut Vec<Happening>) {
         if self.look_at.is_some_and(|look_at| now < look_at) {
-            return false;
+            return;
         }
         self.look_at = Some(now + self.look_interval);
         let found = [&self.stdout, &self.stderr].map(|path| fs::metadata(path).ok().filter(Metadata::is_file));
         self.rotate(&found, now, news);
         let problems = self.find_problems(&found);
-        let is_change = problems != self.problems;
         let fresh = problems.iter().filter(|text| !self.problems.contains(text));
         news.extend(fresh.map(|text| Happening::Warning { kind: "log", text: text.clone() }));
         self.problems = problems;
-        is_change
     }
 
     /// Begins to rotate what has grown too large, unless that has just failed.
@@ -166,13 +163,11 @@ impl Logs {
             let is_over = |log: &Metadata| self.bytes_max.is_some_and(|max| log.len() > max);
             let text = if found != *live {
                 format!("log {path:?} {REMOVED}")
-            } else if self.rotating.iter().any(|rotation| rotation.path() == path) {
-                // Which makes a hole as well, so that nothing new is to be seen.
-                if !self.problems.contains(&hollow) {
-                    continue;
-                }
-                hollow
-            } else if metadata.as_ref().is_some_and(is_over) && is_hollow(path) {
+            } else if match self.rotating.iter().find(|rotation| rotation.path() == path) {
+                // It makes a hole as well.
+                Some(rotation) => rotation.began_hollow(),
+                None => metadata.as_ref().is_some_and(is_over) && is_hollow(path),
+            } {
                 hollow
             } else {
                 continue;
@@ -317,6 +312,31 @@ mod tests {
             fs::write(&log, content).unwrap();
             assert_eq!(told(&log, from, to).as_deref(), expected, "{content:.60?}");
         }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn writer_that_does_not_append_is_told_also_where_each_check_finds_too_much() {
+        let dir = std::env::temp_dir().join(format!("ws-hollow-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("worker.toml");
+        let toml =
+            "command = [\"a\"]\nport = 1\nlog_stdout = \"a.log\"\nlog_stderr = \"a.log\"\nlog_max_bytes = 4096\n";
+        fs::write(&path, toml).unwrap();
+        let config = Config::load_with_home(&path, Some(OsStr::new("/home/joe"))).unwrap().config;
+        let mut logs = Logs { look_interval: Duration::ZERO, ..Logs::new(&config) };
+        let (now, mut news) = (Instant::now(), Vec::new());
+        let log = fs::File::create(dir.join("a.log")).unwrap();
+        let told = [0, 1, 2].map(|turn| {
+            log.write_all_at(&[b'x'; 8192], turn * 8192).unwrap();
+            logs.look(now, &mut news);
+            assert!(logs.deadline().is_some(), "a rotation");
+            while logs.deadline().is_some() {
+                logs.step(now, &mut news);
+            }
+            (logs.problems().len(), news.len())
+        });
+        assert_eq!(told, [(0, 0), (1, 1), (1, 1)]);
         fs::remove_dir_all(dir).unwrap();
     }
 

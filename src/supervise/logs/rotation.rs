@@ -115,6 +115,11 @@ impl Rotation {
         &self.path
     }
 
+    /// Whether the log began with a hole that no rotation of ours has left.
+    pub fn began_hollow(&self) -> bool {
+        self.hole > 0
+    }
+
     /// How many bytes were dropped because the worker wrote faster than they could be copied; 0 unless it outran
     /// gigabytes a second.
     pub fn skipped(&self) -> u64 {
