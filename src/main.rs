@@ -12,7 +12,7 @@ use worker_supervisor::commands::{dry_run, init, launchd, logs, restart, status}
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
 use worker_supervisor::print::print;
-use worker_supervisor::supervise::{self, report::own_log};
+use worker_supervisor::supervise;
 
 fn main() -> ProcessExitCode {
     let home = env::var_os("HOME");
@@ -33,8 +33,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         Invocation::Run { config, verbose } => {
             let signals = Signals::open();
             let signals = signals.map_err(|error| Error::cannot(ExitCode::Internal, "receive signals", error))?;
-            own_log::init(verbose);
-            supervise::start::run(&config, signals)
+            supervise::start::run(&config, verbose, signals)
         }
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
         Invocation::Init { config, named } => init::init(&config, named.as_deref(), &mut stdout),
