@@ -13,7 +13,7 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench bench-compare
+.PHONY: help run record quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench bench-compare
 .PHONY: soak fuzz mutants miri sanitize setup-cross setup-dist clean
 
 help: ## Print this list
@@ -21,6 +21,10 @@ help: ## Print this list
 
 run: ## Build and run the supervisor with a demo worker in the foreground
 	@sh scripts/demo.sh
+
+record: ## Record the terminal that the README shows, docs/demo.svg, anew (needs Python)
+	cargo build --release --bin worker-supervisor --example worker
+	python3 scripts/record.py target/release/worker-supervisor target/release/examples/worker
 
 # What no other system and no other program is needed for; it checks and builds only what it runs.
 QUICK := --lib --test policy --test simulation

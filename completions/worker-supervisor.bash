@@ -58,7 +58,7 @@ _worker-supervisor() {
             esac
             ;;
         worker-supervisor_status)
-            opts="--help --config --json --prometheus"
+            opts="--help --config --json --prometheus --watch"
             case "${prev}" in
                 --config)
                     COMPREPLY=()

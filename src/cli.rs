@@ -51,6 +51,11 @@ pub enum Invocation {
         /// For whom.
         form: StatusForm,
     },
+    /// Go on saying for people how the worker is.
+    Watch {
+        /// The config file.
+        config: PathBuf,
+    },
     /// Restart the worker gracefully.
     Restart {
         /// The config file.
@@ -164,6 +169,9 @@ struct Status {
     /// print metrics in the text format of Prometheus; exit 0 once they are printed
     #[argh(switch)]
     prometheus: bool,
+    /// go on showing it as it changes, until Ctrl-C
+    #[argh(switch)]
+    watch: bool,
 }
 
 /// Restart the worker gracefully and wait until it is healthy; exit 0 if it is, 1 if not, 3 if no supervisor runs.
@@ -252,7 +260,8 @@ fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
         None => Invocation::Run { config: config(None)?, verbose: typed.verbose },
         Some(Subcommand::Status(status)) => {
             let form = status_form(&status)?;
-            Invocation::Status { config: config(status.config)?, form }
+            let config = config(status.config)?;
+            if status.watch { Invocation::Watch { config } } else { Invocation::Status { config, form } }
         }
         Some(Subcommand::Init(init)) => {
             Invocation::Init { config: config(init.config)?, named: init.file.map(PathBuf::from) }
@@ -268,11 +277,11 @@ fn resolve(typed: Typed, home: Option<&OsStr>) -> Result<Invocation, Error> {
 }
 
 fn status_form(status: &Status) -> Result<StatusForm, Error> {
-    match (status.json, status.prometheus) {
-        (false, false) => Ok(StatusForm::Page),
-        (true, false) => Ok(StatusForm::Json),
-        (false, true) => Ok(StatusForm::Prometheus),
-        _ => Err(usage("of --json and --prometheus one at a time")),
+    match (status.json, status.prometheus, status.watch) {
+        (false, false, _) => Ok(StatusForm::Page),
+        (true, false, false) => Ok(StatusForm::Json),
+        (false, true, false) => Ok(StatusForm::Prometheus),
+        _ => Err(usage("of --json, --prometheus and --watch one at a time")),
     }
 }
 
@@ -348,6 +357,7 @@ mod tests {
     fn every_subcommand_is_understood() {
         let config = PathBuf::from(DEFAULT);
         assert_eq!(parse_words(&["restart"]), Ok(Invocation::Restart { config: config.clone() }));
+        assert_eq!(parse_words(&["status", "--watch"]), Ok(Invocation::Watch { config: config.clone() }));
         let logs = |follow, lines| Ok(Invocation::Logs { config: config.clone(), follow, lines });
         assert_eq!(parse_words(&["logs"]), logs(false, 10));
         assert_eq!(parse_words(&["logs", "-f", "-n", "0"]), logs(true, 0));
@@ -396,6 +406,8 @@ mod tests {
             (&["start"], "start"),
             (&["status", "now"], "now"),
             (&["status", "--json", "--prometheus"], "one at a time"),
+            (&["status", "--json", "--watch"], "one at a time"),
+            (&["status", "--watch", "--prometheus"], "one at a time"),
             (&["launchd"], "action"),
             (&["launchd", "load"], "print, install or uninstall"),
             (&["launchd", "print", "install"], "install"),

@@ -12,7 +12,7 @@ use worker_supervisor::commands::{dry_run, init, launchd, logs, restart, status}
 use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::error::{Error, ExitCode};
 use worker_supervisor::print::print;
-use worker_supervisor::supervise::{self, report::own_log};
+use worker_supervisor::supervise;
 
 fn main() -> ProcessExitCode {
     let home = env::var_os("HOME");
@@ -33,15 +33,17 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         Invocation::Run { config, verbose } => {
             let signals = Signals::open();
             let signals = signals.map_err(|error| Error::cannot(ExitCode::Internal, "receive signals", error))?;
-            own_log::init(verbose);
-            supervise::start::run(&config, signals)
+            supervise::start::run(&config, verbose, signals)
         }
         Invocation::DryRun { config } => dry_run::examine(&config, &mut stdout),
         Invocation::Init { config, named } => init::init(&config, named.as_deref(), &mut stdout),
         Invocation::Status { config, form } => {
-            let style = Style::of(stdout.is_terminal(), env::var_os("NO_COLOR").as_deref());
             let (loaded, reading) = Config::load_for_looking(&config)?;
-            status::status(&warned(loaded), reading, form, style, &mut stdout)
+            status::status(&warned(loaded), reading, form, style(), &mut stdout)
+        }
+        Invocation::Watch { config } => {
+            let (loaded, reading) = Config::load_for_looking(&config)?;
+            status::watch(&warned(loaded), reading, style(), &mut stdout)
         }
         Invocation::Restart { config } => restart::restart(&warned(Config::load(&config)?), &mut stdout, &mut stderr),
         Invocation::Logs { config, follow, lines } => {
@@ -51,6 +53,10 @@ fn run(invocation: Invocation) -> Result<ExitCode, Error> {
         Invocation::Launchd { config, action } => launchd::run(action, &warned(Config::load(&config)?), &mut stdout),
         Invocation::Print(text) => print(&mut stdout, &format!("{}\n", text.trim_end()), ExitCode::Ok),
     }
+}
+
+fn style() -> Style {
+    Style::of(io::stdout().is_terminal(), env::var_os("NO_COLOR").as_deref())
 }
 
 /// The configuration, its warnings said.

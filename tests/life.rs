@@ -2,11 +2,15 @@
 
 mod support;
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::{OpenptyResult, openpty};
 use support::words::{DIED, LAUNCH_FAILED, PORT_CONFLICT, READY, SYNCED, field};
 use support::{
     Event, LIMIT, Scene, Signal, Supervisor, children_of, descriptors_of, group_of, process_alive, quoted, request,
@@ -370,4 +374,24 @@ fn a_hundred_double_crashes_leave_no_zombie_and_no_descriptor() {
         crash_twice(&supervisor, &scene, round);
     }
     settled(201, Some(before));
+}
+
+#[test]
+fn a_terminal_is_told_what_happens() {
+    let scene = Scene::new();
+    let OpenptyResult { master, slave } = openpty(None, None).expect("a terminal");
+    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a terminal that doesn't wait");
+    let mut program = scene.program();
+    let mut supervisor = program.stdin(Stdio::null()).stderr(slave).spawn().expect("the supervisor starts");
+    let (mut screen, mut shown) = (File::from(master), String::new());
+    let mut buffer = [0; 4096];
+    let mut look = || {
+        let count = screen.read(&mut buffer).unwrap_or(0);
+        shown.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        shown.contains(READY).then_some(())
+    };
+    wait_for("a line on the terminal", LIMIT, || scene.story(), &mut look);
+    send_signal(i32::try_from(supervisor.id()).expect("a pid"), Signal::SIGTERM);
+    let ended = wait_for("its end", LIMIT, || scene.story(), || supervisor.try_wait().expect("a child"));
+    assert!(ended.success(), "{ended}");
 }

@@ -284,6 +284,71 @@ fn every_quoted_log_line_can_be_said_by_the_program() {
     assert!(count >= 20, "{count} lines were looked at");
 }
 
+/// The texts of an SVG, a line each. Panics where it is not well-formed XML, as far as ours have need of it.
+fn svg_lines(svg: &str) -> Vec<String> {
+    let (mut open, mut lines) = (Vec::new(), Vec::new());
+    let mut rest = svg;
+    while let Some((text, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').expect("the end of a tag");
+        for entity in text.split('&').skip(1).filter_map(|it| it.split(';').next()) {
+            assert!(["amp", "lt", "gt", "quot", "#x27"].contains(&entity), "&{entity}");
+        }
+        if open.contains(&"text") {
+            let plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#x27;", "'");
+            let line: &mut String = lines.last_mut().expect("a line was begun");
+            line.push_str(&plain.replace("&amp;", "&"));
+        }
+        let name = tag.trim_end_matches('/').split(' ').next().expect("a name");
+        let is_quoted = |attribute: &str| attribute.contains('=') || attribute.trim().is_empty();
+        assert!(tag.split('"').step_by(2).skip(1).all(|it| it == "/" || is_quoted(it)), "<{tag}>");
+        match tag.strip_prefix('/') {
+            Some(closed) => assert_eq!(open.pop(), Some(closed)),
+            None if tag.ends_with('/') => {}
+            None => open.push(name),
+        }
+        if name == "text" {
+            lines.push(String::new());
+        }
+        rest = after;
+    }
+    assert!(open.is_empty() && rest.trim().is_empty(), "{open:?} {rest}");
+    lines
+}
+
+#[test]
+fn the_recording_is_an_svg_of_what_the_program_prints() {
+    let svg = page("demo.svg");
+    assert!(svg.len() < 60_000 && !svg.contains("script") && svg.contains("prefers-reduced-motion"));
+    let (literals, lines) = (literals(), svg_lines(&svg));
+    let page = source("src/commands/status/page.rs");
+    let labels: Vec<&str> = all_between(&page, "\n        (\"", "\"").into_iter().chain(["lately"]).collect();
+    let mut logged = 0;
+    for line in &lines {
+        let is_ours = |word: &str| !word.contains('/') || word.contains("/home/joe/") || word.contains("/api/");
+        assert!(line.split_whitespace().all(is_ours), "a path of somebody: {line}");
+        if let Some((_, message)) = line.split_once("Z INFO ").or_else(|| line.split_once("Z WARN ")) {
+            logged += 1;
+            let message = message.trim_end_matches('…');
+            let begins = |literal: &String| is_made_from(message, literal) || is_begun(message, literal);
+            assert!(literals.iter().any(begins), "{line}");
+        } else if let Some(row) = line.strip_prefix("  ") {
+            let label = row.get(..12).expect("a label").trim();
+            assert!(labels.contains(&label), "{line}");
+        } else {
+            assert!(line.starts_with("$ ") || line.starts_with("worker: healthy for "), "{line}");
+        }
+    }
+    assert!(logged >= 8 && lines.len() > logged + 10, "{lines:#?}");
+    let commands: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let ["worker-supervisor &", kill, "worker-supervisor status"] = commands[..] else { panic!("{commands:?}") };
+    assert!(kill.starts_with("kill -9 "), "{kill}");
+}
+
+/// Whether a message that was cut begins as a literal does, by its first fixed part.
+fn is_begun(message: &str, literal: &str) -> bool {
+    literal.split('…').next().is_some_and(|first| first.len() > CHANCE && message.starts_with(first))
+}
+
 #[test]
 fn every_symptom_is_in_the_sources() {
     let literals = literals().join("\n");

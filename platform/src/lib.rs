@@ -80,6 +80,7 @@ mod process;
 mod signals;
 mod space;
 mod spawn;
+mod terminal;
 mod tree;
 
 pub use crate::clock::{boot_id, since_boot};
@@ -106,6 +107,7 @@ pub use crate::process::{
 pub use crate::signals::{Signal, Signals};
 pub use crate::space::{free, remote_file_system};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
+pub use crate::terminal::{TerminalSize, terminal_size};
 pub use crate::tree::{
     Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, may_have_left, processes_with,
     reap_orphans, reap_with_group, session_members, session_of, signal, signal_group, variable_of,

@@ -9,6 +9,7 @@ mod found;
 mod page;
 mod prometheus;
 mod view;
+mod watch;
 
 use std::io::Write;
 
@@ -22,6 +23,7 @@ use crate::supervise::report::status::Status;
 
 pub use self::page::Style;
 pub(crate) use self::view::unknown;
+pub use self::watch::watch;
 
 /// Prints how the worker is, in one of three forms. The JSON is that of the status file with two fields corrected:
 /// `running`, and `healthy`, which is true only if the exit code is 0.

@@ -1,4 +1,4 @@
-//! How a command waits that goes on until it is told to end: `logs -f`.
+//! How a command waits that goes on until it is told to end: `logs -f`, `status --watch`.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

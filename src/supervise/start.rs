@@ -17,8 +17,8 @@ use super::launch::Launcher;
 use super::logs::{Logs, shared};
 use super::perform::clients;
 use super::port::{PortWatch, doubt};
-use super::report::Reporter;
 use super::report::status::Status;
+use super::report::{Reporter, own_log};
 use super::sources::SignalReader;
 use super::worker::Worker;
 use super::{Supervisor, adopt};
@@ -39,11 +39,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// Whatever keeps the supervisor from starting, and a poll that fails for good. Without an error the code is 0, or 1 if
 /// the kernel would not let the worker go.
-pub fn run(path: &Path, signals: Signals) -> Result<ExitCode, Error> {
+pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Error> {
     let setup_errors = platform::prepare_process();
     // Without it orphans go to init, which reaps them as well.
     let _ = platform::become_subreaper();
     let Loaded { config, warnings } = Config::load(path)?;
+    // What the configuration was read from may have been handed over. The log may open a terminal, which is to stay.
+    platform::close_inherited(&signals);
+    own_log::init(verbose);
     // Not to keep a file system busy. Every path of the configuration is absolute by now.
     drop(std::env::set_current_dir("/"));
     for error in setup_errors {
@@ -52,8 +55,6 @@ pub fn run(path: &Path, signals: Signals) -> Result<ExitCode, Error> {
     for warning in warnings {
         warn!("{warning}");
     }
-    // What the configuration was read from may have been handed over.
-    platform::close_inherited(&signals);
     let cannot = |what: &'static str| move |error: io::Error| Error::cannot(ExitCode::Internal, what, error);
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;

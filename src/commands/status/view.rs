@@ -64,6 +64,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What stays the same as long as nothing happens: everything but ages, and when and how the worker was last asked.
+    pub(super) fn gist(&self) -> String {
+        let Some(status) = self.found.status().filter(|_| !self.is_unknown()) else { return self.page(Style::Plain) };
+        let timeless =
+            Status { updated_ms: 0, updated_boot_ms: 0, last_probe: None, next_deadline_ms: None, ..status.clone() };
+        format!("{}{}", self.trust as u8, as_json(Some(&timeless), true, true))
+    }
+
     pub(super) fn json(&self) -> String {
         if self.is_unknown() {
             return UNKNOWN_JSON.to_owned();
