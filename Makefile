@@ -82,7 +82,8 @@ dist: ## Make what a release consists of, in target/dist (needs setup-cross, set
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: $(filter linux,$(SYSTEM)) $(INSTALLED) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
-	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt
+	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt \
+		--bench scale
 	$(PRODUCT) cargo bench --bench report
 
 bench-compare: ## Build commit BASE and the work tree, and measure both in one run (5 minutes)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use support::{Results, Summary, chart, is_earnest, page, size};
 
 /// In the order of the page.
-const BENCHMARKS: [&str; 5] = ["restart", "footprint", "stop", "sync", "felt"];
+const BENCHMARKS: [&str; 6] = ["restart", "footprint", "stop", "sync", "felt", "scale"];
 const CHART: &str = "restart.svg";
 
 fn main() -> ExitCode {
