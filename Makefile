@@ -14,7 +14,7 @@ PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/l
 
 .DEFAULT_GOAL := help
 .PHONY: help run quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench bench-compare
-.PHONY: soak fuzz mutants miri sanitize setup-cross setup-dist clean
+.PHONY: load soak fuzz mutants miri sanitize setup-cross setup-dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,9 @@ bench: $(filter linux,$(SYSTEM)) $(INSTALLED) ## Measure everything; writes docs
 
 bench-compare: ## Build commit BASE and the work tree, and measure both in one run (5 minutes)
 	@sh scripts/bench-compare.sh "$(BASE)"
+
+load: $(filter linux,$(SYSTEM)) ## Health checks on a machine that is far too busy, LOAD_SECS=600 with each of three loads
+	$(PRODUCT) cargo bench --bench load
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
 	cargo build --release --example worker

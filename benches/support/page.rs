@@ -29,7 +29,7 @@ pub(crate) enum By {
 }
 
 /// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
-pub(crate) const GOALS: [Goal; 16] = [
+pub(crate) const GOALS: [Goal; 18] = [
     Goal {
         what: "restart among all contenders, × the bare loop",
         limit: 1.1,
@@ -139,6 +139,18 @@ pub(crate) const GOALS: [Goal; 16] = [
         what: "longest pause of the loop while 10 GB of log are rotated, ms",
         limit: 5.0,
         place: ("scale", "Pauses of the loop", "while it is rotated", "longest"),
+        by: By::Median,
+    },
+    Goal {
+        what: "restarts of a well worker beside 64 busy processes",
+        limit: 0.0,
+        place: ("load", "Health checks", "worker-supervisor, 64 busy processes", "restarts"),
+        by: By::Median,
+    },
+    Goal {
+        what: "failed checks of it",
+        limit: 0.0,
+        place: ("load", "Health checks", "worker-supervisor, 64 busy processes", "failed"),
         by: By::Median,
     },
 ];
