@@ -13,8 +13,8 @@ SYSTEM := $(shell uname | tr A-Z a-z)
 PRODUCT := $(if $(filter linux,$(SYSTEM)),BENCH_PRODUCT=$(CURDIR)/target/cross/linux/worker-supervisor)
 
 .DEFAULT_GOAL := help
-.PHONY: help run record quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist bench bench-compare
-.PHONY: soak fuzz mutants miri sanitize setup-cross setup-dist clean
+.PHONY: help run record quick test check fmt lint doc tidy man workflows count freebsd apple macos linux arm emulate dist
+.PHONY: bench bench-compare load soak fuzz mutants miri sanitize setup-cross setup-dist clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -86,11 +86,15 @@ dist: ## Make what a release consists of, in target/dist (needs setup-cross, set
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: $(filter linux,$(SYSTEM)) $(INSTALLED) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
-	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt
+	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt \
+		--bench scale
 	$(PRODUCT) cargo bench --bench report
 
 bench-compare: ## Build commit BASE and the work tree, and measure both in one run (5 minutes)
 	@sh scripts/bench-compare.sh "$(BASE)"
+
+load: $(filter linux,$(SYSTEM)) ## Health checks on a machine that is far too busy, LOAD_SECS=600 with each of three loads
+	$(PRODUCT) cargo bench --bench load
 
 soak: ## Restart and probe ten thousand times, a million policy lives, a thousand steps of chaos (half an hour)
 	cargo build --release --example worker

@@ -65,15 +65,23 @@ pub(crate) struct Contender {
 impl Contender {
     /// Starts it over the worker of all contenders, which may not run yet.
     pub(crate) fn start(recipe: Recipe) -> Self {
+        Self::start_in(recipe, TempDir::new())
+    }
+
+    /// The same, in this directory.
+    pub(crate) fn start_in(recipe: Recipe, dir: TempDir) -> Self {
         let port = free_port();
-        let mut contender = Self::start_over(recipe, programs::worker(), port.number());
+        let mut contender = Self::start_at(recipe, programs::worker(), port.number(), dir);
         contender.port = Some(port);
         contender
     }
 
     /// Starts it over another worker, on a port that the caller has claimed.
     pub(crate) fn start_over(recipe: Recipe, worker: &Path, port: u16) -> Self {
-        let dir = TempDir::new();
+        Self::start_at(recipe, worker, port, TempDir::new())
+    }
+
+    fn start_at(recipe: Recipe, worker: &Path, port: u16, dir: TempDir) -> Self {
         let site = Site { worker: worker.to_owned(), port };
         let mut command = (recipe.prepare)(dir.path(), &site);
         let path = dir.join("record");
@@ -107,6 +115,12 @@ impl Contender {
             let pid = entries.iter().rfind(|entry| entry.mark == Mark::Began)?.pid;
             entries.iter().find(|entry| entry.pid == pid && entry.mark == mark).copied()
         })
+    }
+
+    /// All of a kind that the latest worker has written down so far.
+    pub(crate) fn marks(&mut self, mark: Mark) -> Vec<Entry> {
+        let pid = self.wait_mark(Mark::Began).pid;
+        self.record.entries().iter().filter(|entry| entry.pid == pid && entry.mark == mark).copied().collect()
     }
 
     /// Waits until the latest worker is ready and its supervisor at rest.
@@ -153,6 +167,11 @@ impl Contender {
             poll.poll(&mut events, Some(LIMIT)).expect("an event queue");
         }
         ordered_at.elapsed()
+    }
+
+    /// The path of something in its directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// A file of its directory, as text.

@@ -9,12 +9,13 @@
 pub(crate) mod calls;
 pub(crate) mod chart;
 mod contender;
+pub(crate) mod crowd;
 mod figures;
 mod machine;
 pub(crate) mod page;
 mod peers;
 mod programs;
-mod record;
+pub(crate) mod record;
 pub(crate) mod size;
 pub(crate) mod steps;
 pub(crate) mod usage;
@@ -33,14 +34,15 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-pub(crate) use contender::{Contender, Recipe};
+pub(crate) use contender::{Contender, Recipe, Site};
+pub(crate) use crowd::Crowd;
 pub(crate) use figures::{Figure, Results, Summary};
 pub(crate) use machine::{Machine, on_one_processor};
 pub(crate) use peers::{
-    absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_before, product_before_with_sync,
-    product_of_cargo, product_of_example, product_with_sync, shell_loop,
+    RARELY_SECS, absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_before,
+    product_before_with_sync, product_of_cargo, product_of_example, product_with_sync, put, shell_loop, supervise,
 };
-pub(crate) use programs::{bare, helper, worker};
+pub(crate) use programs::{bare, helper, product_program, roomy, worker};
 pub(crate) use record::{Entry, Mark};
 
 /// How long anything may take before the benchmark gives up.

@@ -29,7 +29,7 @@ pub(crate) enum By {
 }
 
 /// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
-pub(crate) const GOALS: [Goal; 10] = [
+pub(crate) const GOALS: [Goal; 18] = [
     Goal {
         what: "restart among all contenders, × the bare loop",
         limit: 1.1,
@@ -89,6 +89,69 @@ pub(crate) const GOALS: [Goal; 10] = [
         limit: 5.0,
         place: ("felt", "What a person waits for: kill -9", "worker-supervisor", "until it is registered, ms more"),
         by: By::MedianOfMany,
+    },
+    Goal {
+        what: "restart beside 10,000 processes and 50,000 sockets, × without",
+        limit: 1.1,
+        place: (
+            "scale",
+            "Restart on a crowded",
+            "worker-supervisor, 50,000 sockets in 10,000 processes",
+            "from SIGKILL",
+        ),
+        by: By::Ratio,
+    },
+    Goal {
+        what: "registration of a worker behind a shell, beside the same, ms",
+        limit: 50.0,
+        place: (
+            "scale",
+            "What looks",
+            "worker-supervisor, a child of the worker listens, 50,000 sockets in 10,000 processes",
+            "listen() to",
+        ),
+        by: By::MedianOfMany,
+    },
+    Goal {
+        what: "start until a stranger on the port is named, beside the same, ms",
+        limit: 50.0,
+        place: ("scale", "What looks", "a stranger has the port, 50,000 sockets in 10,000 processes", "from exec"),
+        by: By::Median,
+    },
+    Goal {
+        what: "end of 1,000 processes, beside the same, ms",
+        limit: 50.0,
+        place: (
+            "scale",
+            "What looks",
+            "a worker and 1,000 processes, 50,000 sockets in 10,000 processes",
+            "from SIGTERM",
+        ),
+        by: By::Median,
+    },
+    Goal {
+        what: "what 20,000 descriptors of the worker add to a restart, beyond the bare loop, ms",
+        limit: 1.0,
+        place: ("scale", "Worker with", "worker-supervisor, beyond the bare loop", "what they add"),
+        by: By::Median,
+    },
+    Goal {
+        what: "longest pause of the loop while 10 GB of log are rotated, ms",
+        limit: 5.0,
+        place: ("scale", "Pauses of the loop", "while it is rotated", "longest"),
+        by: By::Median,
+    },
+    Goal {
+        what: "restarts of a well worker beside 64 busy processes",
+        limit: 0.0,
+        place: ("load", "Health checks", "worker-supervisor, 64 busy processes", "restarts"),
+        by: By::Median,
+    },
+    Goal {
+        what: "failed checks of it",
+        limit: 0.0,
+        place: ("load", "Health checks", "worker-supervisor, 64 busy processes", "failed"),
+        by: By::Median,
     },
 ];
 

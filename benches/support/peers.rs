@@ -15,10 +15,10 @@ use super::contender::{Recipe, Site};
 use super::programs::{OF_CARGO, bare, base_program, helper, product_program};
 use super::record::Mark;
 
-const HEALTH_INTERVAL_SECS: u32 = 30;
+const HEALTH_INTERVAL_SECS: f64 = 30.0;
 
 /// Longer than any benchmark.
-const RARELY_SECS: u32 = 3_600;
+pub(crate) const RARELY_SECS: f64 = 3_600.0;
 
 /// The bare loop over vfork.
 pub(crate) fn bare_vfork() -> Recipe {
@@ -196,7 +196,8 @@ fn bare_loop(way: &str, site: &Site) -> Command {
     command
 }
 
-fn supervise(program: &Path, dir: &Path, site: &Site, health_interval_secs: u32, more: &str) -> Command {
+/// How to run the product as it is measured everywhere. `more`: lines of its configuration.
+pub(crate) fn supervise(program: &Path, dir: &Path, site: &Site, health_interval_secs: f64, more: &str) -> Command {
     let config = dir.join("worker.toml");
     let text = format!(
         "command = [{:?}]\nport = {}\nhealth_interval_secs = {health_interval_secs}\nstable_secs = 0\n\
@@ -253,7 +254,8 @@ fn supervisord(dir: &Path, site: &Site) -> Command {
     command
 }
 
-fn put(path: &Path, text: &str, mode: u32) {
+/// Writes a file of a contender.
+pub(crate) fn put(path: &Path, text: &str, mode: u32) {
     write(path, text).expect("a file of a contender can be written");
     let permissions = std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(path, permissions).expect("our own file");

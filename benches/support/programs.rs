@@ -32,11 +32,22 @@ pub(crate) fn bare() -> &'static Path {
     PROGRAM.get_or_init(|| compile("bare"))
 }
 
+/// The crowd.
+pub(crate) fn crowd() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compile("crowd"))
+}
+
 /// What tells what a process uses.
 #[cfg(target_os = "macos")]
 pub(crate) fn usage() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| compile("usage"))
+}
+
+/// Where files may be large: the system's directory for temporary ones may be memory.
+pub(crate) fn roomy() -> &'static Path {
+    Path::new(PLACE)
 }
 
 /// Compiles a source beside this file, under another name first: another benchmark may be running the last one.

@@ -20,7 +20,12 @@ pub(crate) struct TempDir(PathBuf);
 impl TempDir {
     /// Creates it; its path has no symbolic links, and no spaces unless the system's temporary directory has.
     pub(crate) fn new() -> Self {
-        let parent = std::env::temp_dir().canonicalize().expect("the temporary directory has a path");
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// The same in another place than the system's.
+    pub(crate) fn within(parent: &Path) -> Self {
+        let parent = parent.canonicalize().expect("the directory above has a path");
         let path = parent.join(format!("worker-supervisor-{:016x}", random()));
         DirBuilder::new().mode(0o700).create(&path).expect("a temporary directory can be created");
         Self(path)
