@@ -40,7 +40,8 @@ pub(super) fn find(
             let adopted = Worker::adopted(registry, identity, now)?;
             if adopted.is_none() {
                 let is_left = |mark: &Mark| mark.name == name && !mark.is_of_another_living_supervisor();
-                let left = marked(|value| Mark::parse(value).is_some_and(|mark| is_left(&mark)))?;
+                let is_left = |value: &[u8]| Mark::parse(value).is_some_and(|mark| is_left(&mark));
+                let left = platform::processes_with(VARIABLE, is_left, Scope::Everybody)?;
                 kill_all(left.into_iter().filter(|pid| platform::is_session_member(*pid, identity.pid)));
             }
             return Ok(adopted);
@@ -64,7 +65,7 @@ pub(super) fn end_helpers(of: (u32, String)) {
     let supervisor = format!("{pid}:{started}");
     let left = platform::processes_with(HELPER_VARIABLE, |value| value == supervisor.as_bytes(), Scope::Everybody);
     // Where nobody can be looked at, there is nobody to be ended.
-    kill_all(left.unwrap_or_default().into_iter().filter(|pid| !platform::is_self_or_ancestor(*pid)));
+    kill_all(left.unwrap_or_default());
 }
 
 /// Of these processes the one that leads a session; the others that are not in it are killed.
@@ -83,19 +84,14 @@ fn adopt_leader(mut left: Vec<Pid>, registry: &Registry, now: Instant) -> io::Re
 /// Looks until there is somebody, for a quarter of a second. The lock is held by a new process too until it executes
 /// its program, but its mark can be seen only a moment after that.
 fn look(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
-    let mut found = marked(&is_left)?;
+    let marked = || platform::processes_with(VARIABLE, &is_left, Scope::Everybody);
+    let mut found = marked()?;
     for _ in 1..LOOKS_MAX {
         if found.is_empty() {
             thread::park_timeout(LOOK_PAUSE);
-            found = marked(&is_left)?;
+            found = marked()?;
         }
     }
-    Ok(found)
-}
-
-fn marked(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
-    let mut found = platform::processes_with(VARIABLE, is_left, Scope::Everybody)?;
-    found.retain(|pid| !platform::is_self_or_ancestor(*pid));
     Ok(found)
 }
 

@@ -83,7 +83,7 @@ impl Session {
             found.sort_unstable();
             found.dedup();
         }
-        found.retain(|pid| *pid != self.leader && !platform::is_self_or_ancestor(*pid));
+        found.retain(|pid| *pid != self.leader);
         found
     }
 

@@ -7,6 +7,7 @@ mod sock_diag;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -15,6 +16,7 @@ use super::listener::{DESCRIPTORS_MAX, Listener, Occupant, Ownership, keep_reach
 use crate::limits::effective_user_id;
 use crate::pid::Pid;
 use crate::process::{ensure_own_proc, other_thread, user_id};
+use crate::tree::descendants;
 
 /// Everything that a scan reads goes through one buffer of this size.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -86,10 +88,16 @@ pub(super) fn ownership(addr: SocketAddr, leader: Pid, is_ours: &mut dyn FnMut(P
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut budget = DESCRIPTORS_MAX;
     let mut found = Vec::new();
-    sockets_of(leader, &unexplained, &mut buffer, &mut budget, &mut found);
-    unexplained.retain(|socket| !found.contains(&socket.inode));
-    if unexplained.is_empty() {
-        return Ok(Ownership::Own);
+    // Behind a wrapper a child of it listens. Our descendants are few, however many processes the machine has.
+    let descendants = iter::once_with(descendants).flatten().filter(|pid| *pid != leader);
+    for pid in iter::once(leader).chain(descendants) {
+        if pid == leader || is_ours(pid) {
+            sockets_of(pid, &unexplained, &mut buffer, &mut budget, &mut found);
+            unexplained.retain(|socket| !found.contains(&socket.inode));
+        }
+        if unexplained.is_empty() {
+            return Ok(Ownership::Own);
+        }
     }
     explain(&unexplained, leader, is_ours)
 }
@@ -171,8 +179,13 @@ fn sockets_in(
             *budget = budget.checked_sub(1)?;
             names += 1;
             let Some(inode) = socket_inode(&directory, name) else { continue };
-            if sockets.iter().any(|socket| socket.inode == inode) && !inodes.contains(&inode) {
-                inodes.push(inode);
+            if sockets.iter().all(|socket| socket.inode != inode) || inodes.contains(&inode) {
+                continue;
+            }
+            inodes.push(inode);
+            // Listeners come early, and some processes have many thousand descriptors.
+            if sockets.iter().all(|socket| inodes.contains(&socket.inode)) {
+                return Some(names);
             }
         }
     }

@@ -211,16 +211,13 @@ pub fn is_stopped(pid: Pid) -> bool {
 /// Whether ending `pid` would end this process, or one that it descends from.
 #[must_use]
 pub fn is_self_or_ancestor(pid: Pid) -> bool {
-    let wanted = pid.as_raw();
-    let mut current = own_pid().cast_signed();
-    for _ in 0..ANCESTORS_MAX {
-        if current == wanted {
-            return true;
-        }
-        let Some(parent) = Pid::new(current).and_then(sys::parent) else { return false };
-        current = parent;
-    }
-    false
+    lineage().any(|one| one == pid.as_raw())
+}
+
+/// This process, its parent, and so on.
+pub(crate) fn lineage() -> impl Iterator<Item = i32> {
+    let parent = |pid: &i32| Pid::new(*pid).and_then(sys::parent);
+    std::iter::successors(Some(own_pid().cast_signed()), parent).take(ANCESTORS_MAX)
 }
 
 #[cfg(test)]

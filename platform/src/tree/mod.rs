@@ -25,8 +25,8 @@ use self::linux as sys;
 #[cfg(target_os = "macos")]
 use self::macos as sys;
 use crate::exit::ExitStatus;
-use crate::pid::{Pid, own_pid};
-use crate::process::group_of;
+use crate::pid::Pid;
+use crate::process::{group_of, lineage};
 use crate::signals::Signal;
 
 /// The answer of [`reap_with_group`].
@@ -159,6 +159,12 @@ pub fn may_have_left(known: &[Pid]) -> bool {
     !cfg!(target_os = "linux") || sys::children().map_or(true, has_others)
 }
 
+/// Our children, and theirs, and so on; zombies too. None where the kernel keeps no lists of children.
+#[cfg(target_os = "linux")]
+pub(crate) fn descendants() -> Vec<Pid> {
+    sys::descendants().unwrap_or_default()
+}
+
 /// Reaps the children that have exited and are none of `known`: what descendants left to us.
 pub fn reap_orphans(known: &[Pid]) {
     // One call, where a list of our children takes many.
@@ -174,7 +180,8 @@ pub fn reap_orphans(known: &[Pid]) {
     }
 }
 
-/// The processes but `leader` that are in the session or group that it leads or led; zombies are left out.
+/// The processes but `leader` that are in the session or group that it leads or led; zombies are left out, and this
+/// process with those that it descends from.
 ///
 /// # Errors
 /// What reading the system's tables reports (EMFILE, EACCES).
@@ -198,7 +205,7 @@ pub fn session_of(pid: Pid) -> Option<Pid> {
 }
 
 /// The living processes whose environment has the variable `name`, with a value that `is_wanted`. Those that can't be
-/// looked at (another user's, or restricted ones on macOS) have none.
+/// looked at (another user's, or restricted ones on macOS) have none. Never this process or one that it descends from.
 ///
 /// # Errors
 /// What reading the system's tables reports (EMFILE, EACCES).
@@ -214,14 +221,17 @@ pub fn variable_of(pid: Pid, name: &str) -> Option<Vec<u8>> {
     sys::variable(pid, name)
 }
 
-/// Never this process: everybody else.
+/// Never this process, nor one that it descends from.
 fn candidates(scope: Scope) -> io::Result<Vec<Pid>> {
-    let found = match scope {
-        Scope::Descendants => sys::descendants().or_else(|_| sys::everybody()),
-        Scope::Everybody => sys::everybody(),
-    };
-    let own = own_pid().cast_signed();
-    found.map(|pids| pids.into_iter().filter(|pid| pid.as_raw() != own).collect())
+    // Elsewhere that is everybody.
+    if cfg!(target_os = "linux")
+        && scope == Scope::Descendants
+        && let Ok(found) = sys::descendants()
+    {
+        return Ok(found);
+    }
+    let spared: Vec<i32> = lineage().collect();
+    Ok(sys::everybody()?.into_iter().filter(|pid| !spared.contains(&pid.as_raw())).collect())
 }
 
 /// FreeBSD's posix_spawn makes no session, so there the group has to do.

@@ -161,7 +161,8 @@ impl Reporter {
 
     /// These go on where the worker's first process has finished.
     pub(crate) fn saw_rest(&mut self, names: String) {
-        self.known.rest = Some(names);
+        // They may have gone meanwhile.
+        self.known.rest = Some(names).filter(|names| !names.is_empty());
     }
 
     /// The worker runs as somebody whose processes may not be signalled.
