@@ -116,7 +116,7 @@ fn exit_code_0_is_a_death_like_any_other() {
     let scene = Scene::new().worker(&["--life", "--no-listen", "--exit-after", "0", "--life"]);
     let supervisor = scene.start();
     let died = supervisor.wait_for_log(DIED);
-    assert!(died.contains("exit code 0; restarting in 100 ms "), "{died}");
+    assert!(died.contains("exit code 0; a worker has to stay in the foreground; restarting in 100 ms "), "{died}");
     supervisor.wait_ready();
 }
 
@@ -322,7 +322,7 @@ fn worker_that_becomes_a_daemon_has_died_and_its_daemon_is_moved_from_the_port()
     let second = starts[1].pid();
     wait_for_ready(&scene, &supervisor, second);
     // Whether its exit is seen first or an answer of its daemon.
-    supervisor.wait_for_log(": exit code 0; re");
+    supervisor.wait_for_log("worker died: exit code 0; ");
     let daemon = scene.report().descendants()[0];
     // Who had answered before is one of the worker's, and killed with it; else it is a holder like any other.
     assert!([None, Some(&"TERM")].contains(&scene.report().signals_of(daemon).first()));

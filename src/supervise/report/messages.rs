@@ -234,7 +234,10 @@ impl Known {
         };
         let next = if delay.is_zero() { "at once".to_owned() } else { format!("in {}", secs(delay)) };
         let last_words = exit.stderr.as_ref().map_or_else(String::new, |line| format!(", last words \"{line}\""));
-        let text = format!("worker died: {}{last_words}; restarting {next}{}", exit.reason, uptime(exit));
+        // As one does that puts itself into the background, or a script that does not wait for what it starts.
+        let is_short = exit.reason == "exit code 0" && self.status.failed_starts > 0;
+        let hint = if is_short { "; a worker has to stay in the foreground" } else { "" };
+        let text = format!("worker died: {}{last_words}{hint}; restarting {next}{}", exit.reason, uptime(exit));
         let message = Message::transition(Level::Warn, "died", text).keyed(exit.reason.clone());
         self.start_failed(message.hook(HookEvent::Exited), self.status.failed_starts)
     }
