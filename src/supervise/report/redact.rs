@@ -13,8 +13,8 @@ use crate::supervise::launch::environment::Secret;
 /// The shortest value, line of a value, or part of one at either end of a text, that is looked for.
 const PIECE_BYTES_MIN: usize = 6;
 
-/// The length of what stands for one byte, as `\u0022` does.
-const ENCODED_BYTES_MAX: usize = 6;
+/// The length of what stands for one character, as `\ud83e\udd80` does.
+const ENCODED_BYTES_MAX: usize = 12;
 
 /// How many values are remembered of one variable: the one in use, and those that a worker may still have.
 const VALUES_MAX: usize = 3;
@@ -22,8 +22,13 @@ const VALUES_MAX: usize = 3;
 /// How much of a text is looked at. What is shown is a part of that.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// How a byte may be written: the number of bytes that stand for it at the start of a text.
-type Way = fn(&[u8], u8) -> Option<usize>;
+/// How the start of a value may be written: how many bytes at the start of a text stand for how many of the value.
+/// Neither's end is passed, and the value has a byte at least.
+type Way = fn(&[u8], &[u8]) -> Option<(usize, usize)>;
+
+/// What is tried in turn for each character. What stands for something else in an address or in JSON may also be there
+/// for itself, and what does so in an address may do so in JSON.
+const ORDERS: [&[Way]; 3] = [&[plain, json, percent], &[json, percent, plain], &[json, plain]];
 
 /// Text as it came from somebody else. It has no `Display`, and its `Debug` says nothing.
 #[derive(Clone, PartialEq)]
@@ -92,12 +97,16 @@ impl Redactor {
     }
 }
 
-/// Notes where `piece` is found in the text, or the part of it that the text begins or ends with.
+/// Notes where `piece` is found in the text, or the part of it that the text begins or ends with. Before the former
+/// there may be the rest of an encoded character.
 fn mark<'a>(text: &[u8], piece: &[u8], variable: &'a str, owners: &mut [Option<&'a str>]) {
+    let is_rest = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_hexdigit() || b"\\u".contains(byte));
     let starts = (0..text.len()).map(|start| (start, piece));
-    let ends_of_it = (1..=piece.len() - PIECE_BYTES_MIN).map(|cut| (0, &piece[cut..]));
+    let ends_of_it = (0..text.len().min(ENCODED_BYTES_MAX))
+        .filter(|&start| start <= 1 || is_rest(&text[..start]))
+        .flat_map(|start| (1..=piece.len() - PIECE_BYTES_MIN).map(move |cut| (start, &piece[cut..])));
     for (start, piece) in starts.chain(ends_of_it) {
-        if let Some(length) = matched(&text[start..], piece) {
+        for length in ORDERS.iter().filter_map(|ways| length(&text[start..], piece, ways)) {
             for owner in &mut owners[start..start + length] {
                 owner.get_or_insert(variable);
             }
@@ -105,50 +114,67 @@ fn mark<'a>(text: &[u8], piece: &[u8], variable: &'a str, owners: &mut [Option<&
     }
 }
 
-/// How many bytes at the start of the text are the piece, or as much of it as comes before the text's end. What stands
-/// for something else in an address or in JSON may also be there for itself, so that both are tried.
-fn matched(text: &[u8], piece: &[u8]) -> Option<usize> {
-    let ways: [Way; 3] = [plain, encoded, plain];
-    length(text, piece, &ways[..2]).or_else(|| length(text, piece, &ways[1..]))
-}
-
-/// As [`matched`], where each byte of the piece is written in the first of these ways that fits.
+/// How many bytes at the start of the text are the piece, or as much of it as comes before the text's end; each
+/// character is written in the first of these ways that fits.
 fn length(text: &[u8], piece: &[u8], ways: &[Way]) -> Option<usize> {
-    let mut at = 0;
-    for (count, &byte) in piece.iter().enumerate() {
+    let (mut at, mut found, mut cut_at) = (0, 0, None);
+    while found < piece.len() {
         let rest = &text[at..];
-        let Some(length) = ways.iter().find_map(|way| way(rest, byte)) else {
-            let is_cut = rest.is_empty() || rest.len() < ENCODED_BYTES_MAX && b"%\\".contains(&rest[0]);
-            return (is_cut && count >= PIECE_BYTES_MIN).then_some(at);
-        };
-        at += length;
+        // It may be cut in the middle of a character, whose first bytes may also be there for themselves.
+        let is_cut = rest.is_empty() || rest.len() < ENCODED_BYTES_MAX && b"%\\".contains(&rest[0]);
+        if is_cut && found >= PIECE_BYTES_MIN {
+            cut_at = Some(at);
+        }
+        let Some((written, bytes)) = ways.iter().find_map(|way| way(rest, &piece[found..])) else { return cut_at };
+        (at, found) = (at + written, found + bytes);
     }
     Some(at)
 }
 
-fn plain(text: &[u8], byte: u8) -> Option<usize> {
-    (text.first() == Some(&byte)).then_some(1)
+fn plain(text: &[u8], piece: &[u8]) -> Option<(usize, usize)> {
+    (text.first() == Some(&piece[0])).then_some((1, 1))
 }
 
-fn encoded(text: &[u8], byte: u8) -> Option<usize> {
+/// As in an address or a form.
+fn percent(text: &[u8], piece: &[u8]) -> Option<(usize, usize)> {
     match *text {
-        [b'+', ..] if byte == b' ' => Some(1),
-        [b'%', high, low, ..] if hex([high, low]) == Some(byte) => Some(3),
-        [b'\\', b'u', b'0', b'0', high, low, ..] if hex([high, low]) == Some(byte) => Some(ENCODED_BYTES_MAX),
-        [b'\\', second, ..] if second == byte || unescaped(second) == byte => Some(2),
+        [b'+', ..] if piece[0] == b' ' => Some((1, 1)),
+        [b'%', ref digits @ ..] if hex(digits, 2) == Some(piece[0].into()) => Some((3, 1)),
         _ => None,
     }
 }
 
-/// The byte that two digits stand for.
-fn hex(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? * 16 + low?).ok()
+/// As in a string of JSON, where a character beyond the first 65,536 takes two numbers.
+fn json(text: &[u8], piece: &[u8]) -> Option<(usize, usize)> {
+    let [b'\\', letter, digits @ ..] = text else { return None };
+    if *letter != b'u' {
+        return (unescaped(*letter) == piece[0]).then_some((2, 1));
+    }
+    let first = hex(digits, 4)?;
+    if first == u32::from(piece[0]) {
+        return Some((6, 1));
+    }
+    let (code, written) = match digits.get(4..) {
+        Some([b'\\', b'u', low @ ..]) if first & 0xfc00 == 0xd800 => {
+            (0x10000 + ((first & 0x3ff) << 10) + (hex(low, 4)? & 0x3ff), ENCODED_BYTES_MAX)
+        }
+        _ => (first, 6),
+    };
+    let mut bytes = [0; 4];
+    let character = char::from_u32(code)?.encode_utf8(&mut bytes);
+    piece.starts_with(character.as_bytes()).then_some((written, character.len()))
+}
+
+/// The number that so many digits at the start of a text stand for.
+fn hex(text: &[u8], digits: usize) -> Option<u32> {
+    text.get(..digits)?.iter().try_fold(0, |number, &digit| Some(number * 16 + char::from(digit).to_digit(16)?))
 }
 
 /// The character that a letter after a backslash stands for.
 fn unescaped(letter: u8) -> u8 {
     match letter {
+        b'b' => 0x08,
+        b'f' => 0x0c,
         b'n' => b'\n',
         b'r' => b'\r',
         b't' => b'\t',
@@ -225,6 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_other_characters_is_found_in_json_that_is_all_ascii() {
+        let redactor = redactor(&[("KEY", "g\u{e9}heim \u{20ac}\u{1f980}\x08!".as_bytes())]);
+        let written = r#""g\u00e9heim \u20ac\uD83E\udd80\b!" \u00e9 \ud83e\u0041 \ud83e"#;
+        assert_eq!(shown(&redactor, written.as_bytes()), r#""[secret KEY]" \\u00e9 \\ud83e\\u0041 \\ud83e"#);
+    }
+
+    #[test]
+    fn a_value_with_what_an_address_would_encode_is_found_in_json() {
+        let redactor = redactor(&[("KEY", b"%25a\\\"b+")]);
+        assert_eq!(shown(&redactor, br#""%25a\\\"b+""#), r#""[secret KEY]""#);
+    }
+
+    #[test]
+    fn what_is_left_of_a_character_at_the_start_hides_nothing_of_a_value() {
+        let redactor = redactor(&[("KEY", "\"/\u{1f980}secret".as_bytes())]);
+        for (start, shows) in [
+            ("2%2F%F0%9F%A6%80secret", "2[secret KEY]"),
+            ("0022/\\ud83e\\udd80secret", "0022[secret KEY]"),
+            ("83e\\udd80secret", "83e\\\\udd80[secret KEY]"),
+        ] {
+            assert_eq!(shown(&redactor, start.as_bytes()), shows);
+        }
+    }
+
+    #[test]
     fn a_value_that_was_put_into_an_address_is_found() {
         let redactor = redactor(&[("KEY", "p/w\u{e9}rd x%y=".as_bytes())]);
         for put in ["p%2Fw%C3%A9rd%20x%25y%3D", "p%2fw%c3%a9rd+x%25y%3d", "p/w\u{e9}rd x%y="] {
@@ -232,6 +283,7 @@ mod tests {
         }
         assert_eq!(shown(&redactor, b"p%2Fw% and p%2"), "p%2Fw% and p%2");
         assert_eq!(shown(&redactor, b"cut: p%2Fw%C3%A9rd%2"), "cut: [secret KEY]%2");
+        assert_eq!(shown(&redactor, b"cut: p%2Fw%C3%A9rd+x%2"), "cut: [secret KEY]%2");
     }
 
     #[test]
