@@ -42,9 +42,13 @@ check: fmt lint doc tidy man workflows freebsd apple $(filter linux,$(SYSTEM)) #
 
 fmt: ## Check the formatting
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
+# The fuzz targets are only checked, without the engine, which is C++: its place may be any path.
 lint: ## Run clippy over everything; warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
+	CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a CARGO_TARGET_DIR=$(CURDIR)/target \
+		cargo check --manifest-path fuzz/Cargo.toml
 
 # The documentation is for those who work on the program: links from public items to private ones are welcome.
 doc: ## Build the documentation, private items too; warnings are errors

@@ -1,5 +1,5 @@
-//! What `init` reads: a file that is named, and files of a project, with a NUL between each two. A command and a port, or
-//! a reason; and what is told of a guess holds no control characters.
+//! What `init` reads: a file that is named, and files of a project, with a NUL between each two. A command and a port,
+//! or a reason; and what is told of a guess holds no control characters.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use plist::{Dictionary, Value};
-use worker_supervisor::config::{Config, Loaded};
 use worker_supervisor::commands::launchd::Job;
+use worker_supervisor::config::{Config, Loaded};
 
 /// The least config; only its path is of interest.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {

@@ -21,7 +21,8 @@ use crate::error::{Error, ExitCode};
 use crate::print::print;
 use crate::supervise::report::status::Status;
 
-pub use self::page::Style;
+pub use self::found::Trust;
+pub use self::page::{Style, render};
 pub(crate) use self::view::unknown;
 pub use self::watch::watch;
 

@@ -19,7 +19,7 @@ const SLACK_MS: u64 = 5_000;
 
 /// How far the last status can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
+pub enum Trust {
     /// A supervisor runs and wrote it in time.
     Fresh,
     /// A supervisor runs and wrote it in time; but the worker that it calls healthy is gone.

@@ -39,7 +39,7 @@ impl Style {
 }
 
 /// A status for people: the condition first, then what stands in the way, then the rest.
-pub(super) fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> String {
+pub fn render(status: &Status, trust: Trust, now_ms: u64, style: Style) -> String {
     let is_fresh = trust == Trust::Fresh;
     let has_restarted = status.restarts > 0 || status.last_exit.is_some() || status.failed_starts > 0;
     let older = |problem: &String| format!("an older one is in force: {problem}");
