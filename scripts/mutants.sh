@@ -1,7 +1,8 @@
 #!/bin/sh
 # Breaks the code in one small way at a time and lists the ways that no test notices.
 #
-#   mutants.sh [MODULE…]      of policy, http, config, env, logfile; all of them unless some are named
+#   mutants.sh [MODULE…]      of policy, http, config, env, logfile: all of them unless some are named;
+#                             and of supervise, commands, platform, which are big, if they are
 #
 # Each module meets the tests that are its own. Results are in target/mutants/MODULE/mutants.out; a second run goes on
 # with what was not caught before. Needs cargo-mutants.
@@ -20,7 +21,8 @@ export SIMULATION_SEEDS=300
 # Runs the mutants that are left of a module: MODULE, FILES as a glob, then which tests to build and run. The others are
 # not built: that takes most of a mutant's time. Mutants that survive are no failure of this script's.
 mutate() {
-    module=$1 files=$2
+    module=$1 files=$2 package=worker-supervisor
+    [ "$module" != platform ] || package=worker-supervisor-platform
     shift 2
     for test; do
         set -- "$@" "--cargo-arg=$test"
@@ -28,7 +30,7 @@ mutate() {
     done
     mkdir -p "target/mutants/$module"
     # shellcheck disable=SC2086
-    cargo mutants --iterate --no-shuffle --colors never ${MUTANTS_OPTIONS-} --file "$files" \
+    cargo mutants --package "$package" --iterate --no-shuffle --colors never ${MUTANTS_OPTIONS-} --file "$files" \
         --output "target/mutants/$module" "$@" || [ $? -le 3 ]
 }
 
@@ -49,6 +51,15 @@ for asked; do
         ;;
     config)
         mutate config 'src/config/**/*.rs' --lib --test=config
+        ;;
+    supervise)
+        mutate supervise 'src/supervise/**/*.rs' --lib
+        ;;
+    commands)
+        mutate commands 'src/commands/**/*.rs' --lib --test=init --test=launchd
+        ;;
+    platform)
+        mutate platform 'platform/src/**/{linux,mod,sock_diag}.rs' --lib --test=contract --test=linux
         ;;
     *)
         echo "mutants.sh: no module $asked" >&2
