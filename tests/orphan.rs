@@ -266,8 +266,9 @@ fn record_of_the_supervisor_itself_or_its_parent_harms_neither() {
         drop(shell.stdin.take());
         wait_for("a worker", LIMIT, || scene.story(), || (!scene.report().of("request").is_empty()).then_some(()));
         assert!(shell.try_wait().expect("a child can be asked").is_none(), "{script}\n{}", scene.story());
-        let supervisor = scene.status().and_then(|status| i32::try_from(status["supervisor_pid"].as_i64()?).ok());
-        send_signal(supervisor.expect("a status file"), Signal::SIGTERM);
+        // The status is written when all else is done.
+        let pid_in_status = || i32::try_from(scene.status()?["supervisor_pid"].as_i64()?).ok();
+        send_signal(wait_for("a status file", LIMIT, || scene.story(), pid_in_status), Signal::SIGTERM);
         wait_for("the end of the shell", LIMIT, || scene.story(), || shell.try_wait().expect("it can be asked"));
         assert_eq!(scene.report().starts().len(), 1);
     }
