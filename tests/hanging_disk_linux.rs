@@ -130,8 +130,7 @@ struct Disk {
 impl Disk {
     /// None: this user may not mount one. Root may: there, nothing is an excuse.
     fn new() -> Option<Disk> {
-        if !nix::unistd::geteuid().is_root() {
-            println!("not applicable: only root can mount a file system");
+        if !support::is_root_to("mount a file system") {
             return None;
         }
         let dir = TempDir::new();

@@ -419,8 +419,7 @@ fn worker_that_the_kernel_does_not_let_go_is_never_replaced_beside_itself() {
 
 #[test]
 fn worker_of_another_user_that_may_not_be_signalled_is_said_to_be_just_that() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a program that runs as root for others");
+    if !support::is_root_to("make a program that runs as root for others") {
         return;
     }
     let scene = Scene::new().set("drain_timeout_secs", "0.2");
@@ -438,8 +437,7 @@ fn worker_of_another_user_that_may_not_be_signalled_is_said_to_be_just_that() {
 
 #[test]
 fn worker_that_proc_does_not_show_is_alive_and_on_record() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a program that runs as root for others");
+    if !support::is_root_to("make a program that runs as root for others") {
         return;
     }
     let scene = Scene::new().set("drain_timeout_secs", "0.2");

@@ -46,8 +46,8 @@ fn a_disk_that_is_mounted_read_only_is_named() {
 
 #[test]
 fn a_config_that_is_mounted_read_only_is_taken_whoever_owns_it_where_root_can_mount() {
-    if !nix::unistd::geteuid().is_root() {
-        return println!("not applicable: only root can mount it and run as two other users");
+    if !support::is_root_to("mount it and run as two other users") {
+        return;
     }
     let scene = Scene::new();
     let supervisor = copied_programs(&scene).supervisor;

@@ -46,8 +46,7 @@ fn worker_that_has_not_executed_its_program_yet_is_found() {
 
 #[test]
 fn orphans_are_reaped_also_by_a_supervisor_that_is_the_first_process_of_a_container() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a process namespace");
+    if !support::is_root_to("make a process namespace") {
         return;
     }
     let orphans = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); (setsid sleep 0.1 &); done; exec sleep 3600";

@@ -26,8 +26,7 @@ fn holder_of_another_specific_address_is_left_alone() {
 #[test]
 fn holder_of_another_user_is_reported_and_outlived() {
     use std::os::unix::process::CommandExt;
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can start a supervisor that is another user's");
+    if !support::is_root_to("start a supervisor that is another user's") {
         return;
     }
     let scene = Scene::new();
@@ -176,8 +175,7 @@ fn stranger_that_takes_the_port_of_a_living_worker_is_found_at_the_next_probe() 
 #[test]
 fn stranger_of_another_user_is_not_taken_for_the_worker() {
     use std::os::unix::process::CommandExt;
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can start a supervisor that is another user's");
+    if !support::is_root_to("start a supervisor that is another user's") {
         return;
     }
     let scene = Scene::new();
@@ -227,8 +225,7 @@ fn who_has_the_port_without_listening_is_said() {
 
 #[test]
 fn nobody_is_signalled_by_the_numbers_of_another_process_namespace() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a process namespace");
+    if !support::is_root_to("make a process namespace") {
         return;
     }
     let scene = Scene::new();
@@ -248,8 +245,7 @@ fn nobody_is_signalled_by_the_numbers_of_another_process_namespace() {
 
 #[test]
 fn worker_in_the_range_of_outgoing_connections_is_ready_at_each_of_many_starts() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a network namespace");
+    if !support::is_root_to("make a network namespace") {
         return;
     }
     // With so few ports for outgoing connections a probe meets itself every few times.

@@ -127,8 +127,7 @@ fn state_directory_that_is_a_link_is_refused() {
 
 #[test]
 fn state_directory_of_another_user_is_refused() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a directory that is another user's");
+    if !support::is_root_to("make a directory that is another user's") {
         return;
     }
     let scene = Scene::new();
@@ -142,8 +141,7 @@ fn state_directory_of_another_user_is_refused() {
 
 #[test]
 fn path_through_a_directory_of_another_user_is_refused_and_named() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a directory that is another user's");
+    if !support::is_root_to("make a directory that is another user's") {
         return;
     }
     for depth in ["theirs/state", "theirs/a/b/state"] {
@@ -162,8 +160,7 @@ fn path_through_a_directory_of_another_user_is_refused_and_named() {
 
 #[test]
 fn log_that_is_a_link_in_a_directory_of_another_user_is_not_written() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a directory that is another user's");
+    if !support::is_root_to("make a directory that is another user's") {
         return;
     }
     let scene = Scene::new().set("log_max_bytes", "4096");
@@ -278,8 +275,7 @@ fn log_that_cannot_be_one_is_replaced_by_nothing_and_the_worker_starts() {
 
 #[test]
 fn log_that_leads_to_the_file_of_another_user_is_not_written() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not applicable: only root can make a file that is another user's");
+    if !support::is_root_to("make a file that is another user's") {
         return;
     }
     let scene = Scene::new();

@@ -42,5 +42,5 @@ pub(crate) use seeded::Seeded;
 pub(crate) use strace::{calls_of, is_fork, traced, traced_with};
 pub(crate) use supervisor::Supervisor;
 pub(crate) use usage::{Usage, usage_of};
-pub(crate) use users::{copied_programs, give_to, program_at, same_surroundings};
+pub(crate) use users::{copied_programs, give_to, is_root_to, program_at, same_surroundings};
 pub(crate) use wait::{LIMIT, let_pass, monotonic_ns, slowed, wait_for, wait_until};

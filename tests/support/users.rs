@@ -7,6 +7,15 @@ use std::process::Command;
 use super::fixture::worker_program;
 use super::scene::Scene;
 
+/// Whether this is root, whom a test needs to do this; says so where it is not.
+pub(crate) fn is_root_to(act: &str) -> bool {
+    let is_root = nix::unistd::geteuid().is_root();
+    if !is_root {
+        println!("not applicable: only root can {act}");
+    }
+    is_root
+}
+
 /// The program and the fixture where every user can run them.
 pub(crate) struct Copies {
     /// The program under test.
