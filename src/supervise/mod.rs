@@ -249,7 +249,7 @@ impl Supervisor {
             self.lock.iter().for_each(|lock| lock.announce(&[]));
         }
         // Those that were killed just now may take a moment to go.
-        left.retain(|pid| !leader.is_some_and(|leader| platform::is_session_member(*pid, leader)));
+        left.retain(|pid| leader.is_none_or(|leader| !platform::is_session_member(*pid, leader)));
         if self.config.end_detached {
             return kill_all(left);
         }

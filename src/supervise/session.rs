@@ -79,11 +79,10 @@ impl Session {
     fn find(&mut self) -> Vec<Pid> {
         let mut found = platform::session_members(self.leader, self.scope).unwrap_or_default();
         if let Some(outside) = &mut self.outside {
-            found.extend(outside.find(self.scope));
+            found.extend(outside.find(self.scope).into_iter().filter(|pid| *pid != self.leader));
             found.sort_unstable();
             found.dedup();
         }
-        found.retain(|pid| *pid != self.leader);
         found
     }
 
@@ -104,6 +103,8 @@ impl Outside {
             let members = platform::session_members(*leader, scope).unwrap_or_default();
             found.extend(members.into_iter().chain([*leader]).filter(|pid| mark::is_borne_by(*pid, &self.mark)));
         }
+        // A session's members are none of these, but its leader and who holds a port may be.
+        found.retain(|pid| !platform::is_self_or_ancestor(*pid));
         found
     }
 }
