@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use platform::{Access, ByteLock, Identity, Pid, StartTime};
+use platform::{Access, ByteLock, FileId, Identity, Pid, StartTime, file_id};
 
 use crate::error::{Error, ExitCode};
 use crate::state_dir::{LOCK, StateDir, is_missing};
@@ -38,8 +38,7 @@ const TRIES_MAX: usize = 8;
 pub struct Lock {
     file: File,
     path: PathBuf,
-    /// Device and inode of the file.
-    id: (u64, u64),
+    id: FileId,
 }
 
 /// Who holds a lock.
@@ -101,7 +100,7 @@ impl Lock {
 
     /// Whether the file that is locked is still the one that others find.
     pub fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| id(&found) == self.id)
+        fs::symlink_metadata(&self.path).is_ok_and(|found| file_id(&found) == self.id)
     }
 
     /// Pids and start times of the holders before us, the last one first, that are not looked after yet: none after a
@@ -193,16 +192,12 @@ fn acquire(
         if let Err(holder) = take(&file)? {
             return Ok(Err(holder));
         }
-        let lock = Lock { id: id(&file.metadata()?), file, path: dir.path_of(name) };
+        let lock = Lock { id: file_id(&file.metadata()?), file, path: dir.path_of(name) };
         if lock.is_in_place() {
             return Ok(Ok(lock));
         }
     }
     Err(io::Error::other("somebody keeps removing it"))
-}
-
-fn id(metadata: &fs::Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }
 
 /// The byte that stands for an address in this network namespace: a digest (FNV-1a), so that two may share one, once

@@ -42,11 +42,20 @@ pub fn check_log(path: &Path) -> io::Result<()> {
     Ok(access(path, AccessFlags::W_OK)?)
 }
 
+/// What a file is known by under all its names: device and inode.
+pub type FileId = (u64, u64);
+
+/// Which file this was read from.
+#[must_use]
+pub fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
+}
+
 /// Whether two paths lead to one file, as the file system sees it: APFS ignores case by default, and links may lead
 /// anywhere. Where one of them does not exist, the paths are compared.
 #[must_use]
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| file_id(&metadata)).ok();
     one == other || identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 

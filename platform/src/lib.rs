@@ -87,8 +87,8 @@ pub use crate::clock::{boot_id, since_boot};
 pub use crate::dir::{Access, Dir};
 pub use crate::exit::{ExitStatus, ExitWatch};
 pub use crate::files::{
-    PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, is_same_file, open_log, open_terminal,
-    pipe_from_helper, pipe_to_helper, takes_output,
+    FileId, PIPE_BUF, Pipe, check_creatable_in, check_executable, check_log, data_start, file_id, is_same_file,
+    open_log, open_terminal, pipe_from_helper, pipe_to_helper, takes_output,
 };
 pub use crate::limits::{
     SetupError, close_inherited, effective_user_id, exec_string_bytes_max, is_local_error, open_files_limit,

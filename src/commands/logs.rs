@@ -5,12 +5,14 @@
 //! are shown once. Neither log is favoured: each is read a piece at a time, in turns. Nothing here touches the worker.
 //! Refuses what a supervisor would refuse: FIFOs and the like, and paths that somebody else could lead elsewhere.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use platform::{FileId, file_id};
 
 use super::status;
 use super::wait::Wait;
@@ -88,7 +90,7 @@ struct Source {
 #[derive(Debug)]
 struct Open {
     file: File,
-    identity: (u64, u64),
+    identity: FileId,
     /// Everything before this has been shown.
     position: u64,
 }
@@ -174,7 +176,7 @@ impl Source {
             Ok(_) => return self.complain("it is not a regular file", notes),
             Err(error) => return self.complain(&error.to_string(), notes),
         };
-        if let Some(open) = self.open.as_mut().filter(|open| open.identity == identity(&metadata)) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.identity == file_id(&metadata)) {
             if metadata.len() < open.position {
                 open.position = 0;
                 note(notes, &format!("{:?} was rotated", self.path));
@@ -182,7 +184,7 @@ impl Source {
             return;
         }
         // It may be another one by now: nothing is waited for, and what counts is what was opened.
-        let opened = open_to_read(&self.path).and_then(|file| Ok((identity(&file.metadata()?), file)));
+        let opened = open_to_read(&self.path).and_then(|file| Ok((file_id(&file.metadata()?), file)));
         match opened {
             Ok((identity, file)) => {
                 if self.open.is_some() || self.trouble.is_some() {
@@ -206,11 +208,6 @@ impl Source {
 /// A note that can't be written is no reason to stop showing logs.
 fn note(notes: &mut dyn Write, text: &str) {
     let _ = writeln!(notes, "{PROGRAM}: {text}");
-}
-
-/// What a file is known by under all its names: device and inode.
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }
 
 /// Where the last `lines` lines of the first `end` bytes begin. A last line without its end counts as a line.

@@ -19,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use platform::{Lifetime, Pid, PortTrial};
+use platform::{FileId, Lifetime, Pid, PortTrial, file_id};
 
 use self::environment::{Environment, Secret};
 use self::program::{ensure_worker_dir, resolve};
@@ -82,7 +82,7 @@ pub(crate) struct Spawned {
 /// Which content a file had: another inode, size, time or mode is another content. The default stands for no file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
-    file: (u64, u64),
+    file: FileId,
     size: u64,
     mode: u32,
     modified: (i64, i64),
@@ -246,9 +246,9 @@ fn is_mark(entry: &[u8]) -> bool {
 }
 
 fn is_at(file: Option<&File>, path: &Path) -> bool {
-    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let held = file.and_then(|file| file.metadata().ok()).map(inode);
-    held.is_some() && held == fs::metadata(path).ok().map(inode)
+    let id = |metadata: fs::Metadata| file_id(&metadata);
+    let held = file.and_then(|file| file.metadata().ok()).map(id);
+    held.is_some() && held == fs::metadata(path).ok().map(id)
 }
 
 /// The env file as it is now; `None`: it can't be looked at.
@@ -256,7 +256,7 @@ fn stamp(config: &Config) -> Option<Stamp> {
     let Some(path) = &config.env_file else { return Some(Stamp::default()) };
     let metadata = fs::metadata(path).ok()?;
     Some(Stamp {
-        file: (metadata.dev(), metadata.ino()),
+        file: file_id(&metadata),
         size: metadata.size(),
         mode: metadata.mode(),
         modified: (metadata.mtime(), metadata.mtime_nsec()),

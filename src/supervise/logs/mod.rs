@@ -8,9 +8,11 @@ pub mod rotation;
 
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use platform::{FileId, file_id};
 
 use self::rotation::{Rotation, is_hollow, open_to_read};
 use super::report::happening::Happening;
@@ -22,9 +24,6 @@ use crate::state_dir::StateDir;
 /// From a rotation that failed to the next try. A start looks every few milliseconds, and a copy that ends at a full
 /// disk has cost all of its writing.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
-
-/// A file, whatever its name: device and inode.
-type FileId = (u64, u64);
 
 /// What may be wrong with a log.
 const REMOVED: &str = "was removed or renamed, and the worker goes on writing to it there; `restart` begins a new one";
@@ -159,19 +158,19 @@ impl Logs {
             let found = metadata.as_ref().map(file_id);
             // Right after its start the files that the worker has are at their paths.
             *live = live.or(found);
-            let hollow = format!("log {path:?} {HOLLOW}");
             let is_over = |log: &Metadata| self.bytes_max.is_some_and(|max| log.len() > max);
-            let text = if found != *live {
-                format!("log {path:?} {REMOVED}")
+            let problem = if found != *live {
+                REMOVED
             } else if match self.rotating.iter().find(|rotation| rotation.path() == path) {
                 // It makes a hole as well.
                 Some(rotation) => rotation.began_hollow(),
                 None => metadata.as_ref().is_some_and(is_over) && is_hollow(path),
             } {
-                hollow
+                HOLLOW
             } else {
                 continue;
             };
+            let text = format!("log {path:?} {problem}");
             problems.extend((!problems.contains(&text)).then_some(text));
         }
         problems
@@ -219,10 +218,6 @@ fn read_end(path: &Path, output: &Output) -> Option<Vec<u8>> {
     let mut words = vec![0; usize::try_from(output.to - start).ok()?];
     open_to_read(path).ok()?.read_exact_at(&mut words, start).ok()?;
     Some(words)
-}
-
-fn file_id(metadata: &Metadata) -> FileId {
-    (metadata.dev(), metadata.ino())
 }
 
 fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
