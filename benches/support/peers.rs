@@ -3,7 +3,7 @@
 //! Each runs in the foreground, in a directory of its own, as its manual wants it for one service. Run files are the
 //! worker itself, without the usual shell.
 
-use std::fs::write;
+use std::fs::{File, write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -63,8 +63,6 @@ pub(crate) fn product_apart() -> Recipe {
         prepare: |dir, site| {
             let program = dir.join("worker-supervisor");
             std::fs::copy(product_program(), &program).expect("the program can be copied");
-            // Until they are on disk, the pages of a new file count as dirty.
-            std::fs::File::open(&program).and_then(|file| file.sync_all()).expect("the copy can be written to disk");
             supervise(&program, dir, site, RARELY_SECS, "")
         },
         ..product()
@@ -209,6 +207,8 @@ pub(crate) fn supervise(program: &Path, dir: &Path, site: &Site, health_interval
         dir.join("state"),
     );
     put(&config, &text, 0o600);
+    // Until they are on disk, the pages of a new file count as the process's own dirty memory.
+    File::open(program).and_then(|file| file.sync_all()).expect("a program that can be read");
     let mut command = Command::new(program);
     command.arg("--config").arg(config);
     command

@@ -40,6 +40,8 @@ pub struct SafePath {
 /// that something is missing.
 pub fn safe_path(path: &Path) -> io::Result<SafePath> {
     let (mut real, mut left, mut links) = (PathBuf::from("/"), path.to_owned(), 0);
+    // What was found at `real`.
+    let mut here_is = symlink_metadata("/")?;
     let mut safe = SafePath { real: PathBuf::new(), of_groups: Vec::new(), is_shared: false, is_magic: false };
     loop {
         let mut parts = left.components();
@@ -47,10 +49,13 @@ pub fn safe_path(path: &Path) -> io::Result<SafePath> {
         let here = parts.as_path();
         match parts.next() {
             None => break,
-            Some(Component::RootDir) => real = "/".into(),
-            Some(Component::ParentDir) => drop(real.pop()),
+            Some(Component::RootDir) => (real, here_is) = ("/".into(), symlink_metadata("/")?),
+            Some(Component::ParentDir) => {
+                real.pop();
+                here_is = symlink_metadata(&real)?;
+            }
             Some(Component::Normal(name)) => {
-                safe.enter(&real)?;
+                safe.enter(&real, &here_is)?;
                 let next = real.join(name);
                 let found = match symlink_metadata(&next) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -72,7 +77,7 @@ pub fn safe_path(path: &Path) -> io::Result<SafePath> {
                     left = read_link(&next)?.join(parts.as_path());
                     continue;
                 }
-                real = next;
+                (real, here_is) = (next, found);
             }
             Some(Component::CurDir | Component::Prefix(_)) => {}
         }
@@ -140,12 +145,11 @@ impl SafePath {
     }
 
     /// Judges a directory in which a name is about to be looked up.
-    fn enter(&mut self, dir: &Path) -> io::Result<()> {
-        let metadata = symlink_metadata(dir)?;
+    fn enter(&mut self, dir: &Path, metadata: &Metadata) -> io::Result<()> {
         if !metadata.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        ensure_trusted(dir, &metadata)?;
+        ensure_trusted(dir, metadata)?;
         let mode = metadata.mode() & 0o7777;
         self.is_shared = mode & 0o1000 != 0 && mode & 0o022 != 0;
         if self.is_shared || mode & 0o022 == 0 || is_read_only(dir) {

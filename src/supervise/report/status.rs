@@ -158,7 +158,8 @@ impl Status {
     /// # Errors
     /// What open, write or rename report, such as ENOSPC: the old file is then as it was.
     pub fn write(&self, dir: &StateDir) -> io::Result<()> {
-        let mut content = serde_json::to_vec(self)?;
+        let mut content = Vec::with_capacity(SLOT_BYTES);
+        serde_json::to_writer(&mut content, self)?;
         pad(&mut content, SLOT_BYTES);
         let files = &dir.files;
         let Err(error) = files.replace_file(STATUS, &content) else {
