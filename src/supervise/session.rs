@@ -112,6 +112,8 @@ impl Outside {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env::current_exe;
+    use std::net::TcpListener;
     use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
 
@@ -130,5 +132,28 @@ mod tests {
         assert!(session.is_empty());
         cat.kill().unwrap();
         cat.wait().unwrap();
+    }
+
+    const MARK: &str = "worker:1:0:1";
+
+    #[test]
+    fn whoever_looks_from_within_the_old_worker_spares_itself() {
+        let mut test = Command::new(current_exe().unwrap());
+        test.args(["--ignored", "--exact", "supervise::session::tests::within_the_old_worker"]);
+        let ran = test.env(mark::VARIABLE, MARK).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && told.contains("1 passed"), "{told}");
+    }
+
+    #[test]
+    #[ignore = "run by another test, with a worker's mark"]
+    fn within_the_old_worker() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = Pid::new(std::process::id().cast_signed()).unwrap();
+        assert!(platform::holders(address).unwrap().contains(&own) && mark::is_borne_by(own, MARK));
+        let mut outside = Outside { address, mark: MARK.to_owned(), sessions: Vec::new() };
+        let found = outside.find(Scope::Everybody);
+        assert!(!outside.sessions.is_empty() && !found.contains(&own), "{found:?}");
     }
 }
