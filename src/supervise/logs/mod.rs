@@ -25,6 +25,11 @@ use crate::state_dir::StateDir;
 /// disk has cost all of its writing.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
+/// For how many times as long as a step of a rotation took it rests then. At full speed a big log is copied faster than
+/// disks take it, and once its memory is full Linux has the writer wait for them, for 200 ms at a time
+/// (balance_dirty_pages in mm/page-writeback.c).
+const STEP_RESTS: u32 = 3;
+
 /// What may be wrong with a log.
 const REMOVED: &str = "was removed or renamed, and the worker goes on writing to it there; `restart` begins a new one";
 const HOLLOW: &str = "is not opened for appending by who writes it, so that it begins with a hole after each rotation";
@@ -181,8 +186,12 @@ impl Logs {
         self.rotating.clear();
     }
 
-    /// Goes on with the rotations under way.
+    /// Goes on with the rotations under way, when it is time.
     pub(crate) fn step(&mut self, now: Instant, news: &mut Vec<Happening>) {
+        if self.step_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let began = Instant::now();
         self.rotating.retain_mut(|rotation| match rotation.step() {
             Ok(is_done) => !is_done,
             Err(error) => {
@@ -191,9 +200,8 @@ impl Logs {
                 false
             }
         });
-        if self.rotating.is_empty() {
-            self.step_at = None;
-        }
+        let ended = Instant::now();
+        self.step_at = (!self.rotating.is_empty()).then(|| ended + STEP_RESTS * (ended - began));
     }
 
     /// When to call [`Logs::step`] next.
@@ -326,8 +334,8 @@ mod tests {
             log.write_all_at(&[b'x'; 8192], turn * 8192).unwrap();
             logs.look(now, &mut news);
             assert!(logs.deadline().is_some(), "a rotation");
-            while logs.deadline().is_some() {
-                logs.step(now, &mut news);
+            while let Some(at) = logs.deadline() {
+                logs.step(at, &mut news);
             }
             (logs.problems().len(), news.len())
         });
