@@ -29,6 +29,10 @@ fn main() {
     let mut results = Results::new("restart");
     let alone = [bare_vfork(), bare_spawn(), product()];
     compare(&mut results, "Restart at once", &alone, rounds(ROUNDS, ROUNDS_SMOKE), Duration::ZERO);
+    if is_earnest() {
+        let table = "Restart at once, with one processor for everybody";
+        on_one_processor(|| compare(&mut results, table, &alone, ROUNDS, Duration::ZERO));
+    }
     let peers = peers();
     if !peers.is_empty() && is_earnest() {
         let all = [&alone[..], &peers].concat();

@@ -141,6 +141,8 @@ impl Contender {
         let old = self.wait_mark(Mark::Began);
         let killed_at_ns = now_ns();
         kill(Pid::from_raw(old.pid), Signal::SIGKILL).expect("the worker lives");
+        // The next one writes down when it began. To look for that sooner would take time from a shared processor.
+        sleep(SETTLING);
         let Self { record, recipe, dir, .. } = self;
         let began = wait_for(missing(recipe, dir, Mark::Began), || {
             let last = record.entries().iter().rfind(|entry| entry.mark == Mark::Began).copied();
