@@ -105,7 +105,7 @@ pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
 };
 pub use crate::signals::{Signal, Signals};
-pub use crate::space::{free, remote_file_system};
+pub use crate::space::{begin_write, free, remote_file_system};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::terminal::{TerminalSize, terminal_size};
 pub use crate::tree::{

@@ -46,6 +46,19 @@ fn offset(bytes: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(bytes).map_err(io::Error::other)
 }
 
+/// Has the system begin to write these bytes of a file to the disk, and does not wait for that: else they pile up until
+/// somebody has to. Only on Linux, sync_file_range(2); where it can't, nothing is lost.
+pub fn begin_write(file: &File, from: u64, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(from), Ok(bytes)) = (offset(from), offset(bytes)) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: a system call on an open descriptor and integers.
+        unsafe { libc::sync_file_range(file.as_raw_fd(), from, bytes, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, bytes);
+}
+
 /// What kind of network or FUSE file system a path lies on, as a word; None: a local one.
 ///
 /// # Errors

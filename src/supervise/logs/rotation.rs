@@ -21,7 +21,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What one step copies or gives back at most, in bytes: half a millisecond, or 10 where a disk has to be waited for.
+/// What one step copies or gives back at most, in bytes: a millisecond, or 70 where a disk has to be waited for.
 const STEP_BYTES_MAX: u64 = 1024 * 1024;
 /// So near to the end the copy is finished in one go, in bytes.
 const NEAR_BYTES: u64 = 64 * 1024;
@@ -178,9 +178,11 @@ impl Rotation {
         self.finish()
     }
 
-    /// Lets the kernel copy, which shares the blocks where the file system can.
+    /// Lets the kernel copy, which shares the blocks where the file system can, and begin to write what it could not
+    /// share.
     fn copy_some(&mut self) -> io::Result<u64> {
         let bytes = io::copy(&mut (&self.log).take(STEP_BYTES_MAX), &mut self.copy)?;
+        platform::begin_write(&self.copy, self.copied - self.hole, bytes);
         self.copied += bytes;
         Ok(bytes)
     }
