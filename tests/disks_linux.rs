@@ -1,5 +1,5 @@
-//! Files on file systems that can hang: that they are told, and what a server that answers no more holds up. A FUSE file
-//! system of the test's own, which only root may mount.
+//! Files on file systems that can hang: that they are told, and what a server that answers no more holds up. A FUSE
+//! file system of the test's own, which only root may mount.
 #![cfg(target_os = "linux")]
 
 mod support;
