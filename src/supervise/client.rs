@@ -135,6 +135,7 @@ impl Client {
 
     fn connect(&self, registry: &Registry) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(self.address)?;
+        refuse_itself(&stream, self.address)?;
         registry.register(&mut stream, self.source.token(), Interest::READABLE | Interest::WRITABLE)?;
         Ok(stream)
     }
@@ -184,15 +185,18 @@ fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }
-    let peer = match stream.peer_addr() {
-        Ok(peer) => peer,
-        Err(error) if error.kind() == ErrorKind::NotConnected => return Err(ErrorKind::WouldBlock.into()),
-        Err(error) => return Err(error),
-    };
-    // A connection to a port of the ephemeral range may get that very port as its own, and so meet itself (a
-    // simultaneous open, RFC 9293 §3.5). Nobody listens there. It ends by a reset: in TIME_WAIT it would keep the
-    // worker from its port for a minute.
-    if stream.local_addr()? == peer {
+    match stream.peer_addr() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A connection to a port of the ephemeral range may get that very port as its own, and so meet itself (a simultaneous
+/// open, RFC 9293 §3.5). Nobody listens there. It ends by a reset, since in TIME_WAIT it would keep the worker from its
+/// port for a minute, and at once, since until then it does so too.
+fn refuse_itself(stream: &TcpStream, address: SocketAddr) -> io::Result<()> {
+    if stream.local_addr()? == address {
         platform::reset_on_close(stream)?;
         return Err(ErrorKind::ConnectionRefused.into());
     }
@@ -231,7 +235,8 @@ mod tests {
         bind(met.as_raw_fd(), &itself).unwrap();
         connect(met.as_raw_fd(), &itself).unwrap();
         let stream = TcpStream::from_std(std::net::TcpStream::from(met));
-        assert_eq!(finish_connecting(&stream).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(refuse_itself(&stream, address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         drop(stream);
         // In TIME_WAIT its port would be taken for a minute.
         TcpListener::bind(("127.0.0.1", port)).unwrap();
