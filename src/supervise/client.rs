@@ -196,7 +196,8 @@ fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
 /// open, RFC 9293 §3.5). Nobody listens there. It ends by a reset, since in TIME_WAIT it would keep the worker from its
 /// port for a minute, and at once, since until then it does so too.
 fn refuse_itself(stream: &TcpStream, address: SocketAddr) -> io::Result<()> {
-    if stream.local_addr()? == address {
+    let local = stream.local_addr()?;
+    if (local.ip(), local.port()) == (address.ip(), address.port()) {
         platform::reset_on_close(stream)?;
         return Err(ErrorKind::ConnectionRefused.into());
     }
