@@ -98,8 +98,8 @@ pub use crate::locks::{ByteLock, is_locked, lock_byte, show_lock};
 pub use crate::paths::{SafePath, ensure_trusted, safe_path};
 pub use crate::pid::{Pid, own_pid};
 pub use crate::ports::{
-    Listening, Occupant, Ownership, PortTrial, ephemeral_ports, holders, holding_users, listeners, listening_of,
-    occupants, ownership, port_is_free, reset_on_close,
+    Listening, Occupant, Ownership, Peer, PortTrial, ephemeral_ports, holders, holding_users, listeners, listening_of,
+    occupants, ownership, port_is_free,
 };
 pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,

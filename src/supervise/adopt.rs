@@ -98,13 +98,19 @@ fn look(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     #[test]
     fn helpers_of_a_supervisor_that_was_killed_are_ended_and_no_others() {
         let helper_of = |supervisor: &str| {
             let mut cat = Command::new("/bin/cat");
-            cat.env(HELPER_VARIABLE, supervisor).stdin(Stdio::piped()).spawn().unwrap()
+            let mut cat =
+                cat.env(HELPER_VARIABLE, supervisor).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            // Until it executes its program, its environment can't be seen.
+            cat.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+            cat.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            cat
         };
         let (mut left, mut other) = (helper_of("1:a start"), helper_of("1:another start"));
         end_helpers((1, "a start".to_owned()));

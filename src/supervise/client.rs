@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
+use platform::Peer;
 
 use super::report::redact::Foreign;
 use super::sources::Source;
@@ -60,7 +61,7 @@ pub(crate) struct Ended {
 /// Sends one kind of request, again and again.
 pub(crate) struct Client {
     source: Source,
-    address: SocketAddr,
+    worker: Peer,
     request: Request,
     /// Whether the answer's body is wanted; without it an exchange ends with the head. Of an accepted registration only
     /// as much of it as has come by then.
@@ -80,7 +81,7 @@ struct Active {
 impl Client {
     /// A client at rest.
     pub(crate) fn new(source: Source, address: SocketAddr, request: Request, wants_body: bool) -> Self {
-        Self { source, address, request, wants_body, response: http::Exchange::new(), active: None }
+        Self { source, worker: Peer::at(address), request, wants_body, response: http::Exchange::new(), active: None }
     }
 
     /// Begins an exchange, in place of one that may be under way. Some: it has ended already.
@@ -134,8 +135,7 @@ impl Client {
     }
 
     fn connect(&self, registry: &Registry) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.address)?;
-        refuse_itself(&stream, self.address)?;
+        let mut stream = TcpStream::from_std(self.worker.connect()?);
         registry.register(&mut stream, self.source.token(), Interest::READABLE | Interest::WRITABLE)?;
         Ok(stream)
     }
@@ -192,18 +192,6 @@ fn finish_connecting(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// A connection to a port of the ephemeral range may get that very port as its own, and so meet itself (a simultaneous
-/// open, RFC 9293 §3.5). Nobody listens there. It ends by a reset, since in TIME_WAIT it would keep the worker from its
-/// port for a minute, and at once, since until then it does so too.
-fn refuse_itself(stream: &TcpStream, address: SocketAddr) -> io::Result<()> {
-    let local = stream.local_addr()?;
-    if (local.ip(), local.port()) == (address.ip(), address.port()) {
-        platform::reset_on_close(stream)?;
-        return Err(ErrorKind::ConnectionRefused.into());
-    }
-    Ok(())
-}
-
 fn verdict_of(error: &io::Error) -> Verdict {
     if platform::is_local_error(error) {
         Verdict::LocalError(error.to_string())
@@ -218,28 +206,5 @@ fn reason_of(error: &io::Error) -> String {
         ErrorKind::ConnectionReset => "connection reset".to_owned(),
         ErrorKind::BrokenPipe => "connection closed".to_owned(),
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
-    use std::net::TcpListener;
-    use std::os::fd::AsRawFd;
-
-    #[test]
-    fn a_connection_that_has_met_itself_is_refused_and_leaves_the_port_free() {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let itself = SockaddrIn::new(127, 0, 0, 1, port);
-        let met = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
-        bind(met.as_raw_fd(), &itself).unwrap();
-        connect(met.as_raw_fd(), &itself).unwrap();
-        let stream = TcpStream::from_std(std::net::TcpStream::from(met));
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        assert_eq!(refuse_itself(&stream, address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        drop(stream);
-        // In TIME_WAIT its port would be taken for a minute.
-        TcpListener::bind(("127.0.0.1", port)).unwrap();
     }
 }

@@ -3,11 +3,12 @@
 //! port. Never listens, so that no client can reach us. Refuses to judge EACCES and EADDRNOTAVAIL: those are errors.
 
 use std::io;
-use std::mem::size_of;
 use std::net::SocketAddr;
 #[cfg(not(target_os = "linux"))]
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::socket::{set_option, stream_socket, with_address};
 
 /// Whether a process could listen on `addr` now, and would get the connections.
 ///
@@ -85,85 +86,12 @@ impl PortTrial {
     }
 
     fn can_bind(self) -> io::Result<bool> {
-        match bind(&self.socket, self.addr) {
+        let socket = self.socket.as_raw_fd();
+        // SAFETY: the address is live and has that length.
+        match with_address(self.addr, |address, length| unsafe { libc::bind(socket, address, length) }) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Lets a connection end by a reset when it is closed, without a TIME_WAIT (SO_LINGER of 0; socket(7)).
-///
-/// # Errors
-/// What setsockopt(2) reports.
-pub fn reset_on_close(connection: &impl AsRawFd) -> io::Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    set_value(connection, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
-}
-
-fn stream_socket(addr: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    #[cfg(not(target_os = "macos"))]
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-    #[cfg(target_os = "macos")]
-    let kind = libc::SOCK_STREAM;
-    // SAFETY: three integers in, a descriptor or -1 out.
-    let raw = unsafe { libc::socket(family, kind, 0) };
-    if raw < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    #[cfg(target_os = "macos")]
-    crate::limits::close_on_exec(raw);
-    // SAFETY: the kernel has just handed us this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
-}
-
-fn set_option(socket: &OwnedFd, level: i32, option: i32) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    set_value(socket, level, option, &on)
-}
-
-/// `T` is the plain C type that the option takes.
-fn set_value<T>(socket: &impl AsRawFd, level: i32, option: i32, value: &T) -> io::Result<()> {
-    let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: `value` is live, and `length` is its size.
-    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const *value).cast(), length) };
-    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn bind(socket: &OwnedFd, addr: SocketAddr) -> io::Result<()> {
-    let bound = match addr {
-        SocketAddr::V4(v4) => {
-            // SAFETY: sockaddr_in is plain data, for which all zeroes is a valid value.
-            let mut raw: libc::sockaddr_in = unsafe { std::mem::zeroed() };
-            raw.sin_family = libc::AF_INET as libc::sa_family_t;
-            raw.sin_port = v4.port().to_be();
-            raw.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-            bind_raw(socket, &mut raw)
-        }
-        SocketAddr::V6(v6) => {
-            // SAFETY: sockaddr_in6 is plain data, for which all zeroes is a valid value.
-            let mut raw: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
-            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-            raw.sin6_port = v6.port().to_be();
-            raw.sin6_addr.s6_addr = v6.ip().octets();
-            raw.sin6_scope_id = v6.scope_id();
-            bind_raw(socket, &mut raw)
-        }
-    };
-    if bound == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// `A` is sockaddr_in or sockaddr_in6.
-fn bind_raw<A>(socket: &OwnedFd, address: &mut A) -> libc::c_int {
-    let length = size_of::<A>() as libc::socklen_t;
-    // BSD's socket addresses begin with their own length.
-    #[cfg(not(target_os = "linux"))]
-    // SAFETY: every BSD socket address begins with the byte `sa_len`, and `address` is one that we own.
-    unsafe {
-        (&raw mut *address).cast::<u8>().write(length as u8);
-    }
-    // SAFETY: `address` is a live socket address of `length` bytes.
-    unsafe { libc::bind(socket.as_raw_fd(), (&raw const *address).cast(), length) }
 }

@@ -5,6 +5,7 @@
 //! lists clients, and hangs on dead network mounts).
 
 mod bind;
+mod connect;
 // The rule is tested on FreeBSD too, which has nobody to apply it to.
 #[cfg(target_os = "linux")]
 mod linux;
@@ -15,12 +16,14 @@ mod macos;
 #[cfg(any(target_os = "macos", test))]
 #[cfg_attr(not(target_os = "macos"), allow(dead_code))]
 mod proc_info;
+mod socket;
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-pub use self::bind::{PortTrial, port_is_free, reset_on_close};
+pub use self::bind::{PortTrial, port_is_free};
+pub use self::connect::Peer;
 #[cfg(target_os = "linux")]
 use self::linux as sys;
 pub use self::listener::{Occupant, Ownership};
