@@ -107,7 +107,8 @@ fn on_a_disk_of_its_own() {
     let state = StateDir::open(&disk, "demo").expect("the state directory");
     Status::default().write(&state).expect("there is room");
     let log = disk.join("a.log");
-    fs::write(&log, [b'x'; 150_000]).expect("there is room");
+    let content = vec![b'x'; 150_000];
+    fs::write(&log, &content).expect("there is room");
     fs::write(state.lock_path(), "").expect("there is room");
 
     let mut rotation = Rotation::start(&log, 0, 2).expect("no error").expect("long enough");
@@ -115,7 +116,7 @@ fn on_a_disk_of_its_own() {
     assert_eq!(failure.kind(), ErrorKind::StorageFull);
     drop(rotation);
     assert_eq!(names(&disk), ["a.log", "demo"]);
-    assert!(fs::read(&log).expect("the log") == [b'x'; 150_000]);
+    assert!(fs::read(&log).expect("the log") == content);
 
     fill(&disk.join("filler"));
     for generation in 1..=5 {

@@ -226,7 +226,7 @@ impl Rotation {
 
     /// Copies up to the end of the log. False: the worker writes faster than that.
     fn copy_rest(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; READ_BYTES];
+        let mut buffer = vec![0; READ_BYTES];
         for _ in 0..STEP_BYTES_MAX / READ_BYTES as u64 {
             let bytes = self.log.read(&mut buffer)?;
             if bytes == 0 {
@@ -266,7 +266,7 @@ fn resumable(path: &Path, log: &File, hole: u64) -> Option<File> {
     if hole == 0 || size <= hole || size > log.metadata().ok()?.len() {
         return None;
     }
-    let (mut ours, mut theirs) = ([0; READ_BYTES], [0; READ_BYTES]);
+    let (mut ours, mut theirs) = (vec![0; READ_BYTES], vec![0; READ_BYTES]);
     let bytes = copy.read_at(&mut ours, hole).ok()?;
     log.read_exact_at(&mut theirs[..bytes], hole).ok()?;
     (ours[..bytes] == theirs[..bytes]).then_some(copy)
@@ -304,7 +304,7 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
 /// How long the hole is with which a log begins, and the NULs after it: holes end where blocks do.
 fn hole_of(log: &File) -> io::Result<u64> {
     let mut hole = platform::data_start(log);
-    let mut buffer = [0; READ_BYTES];
+    let mut buffer = vec![0; READ_BYTES];
     for _ in 0..STEP_BYTES_MAX / READ_BYTES as u64 {
         let bytes = log.read_at(&mut buffer, hole)?;
         let nuls = buffer[..bytes].iter().position(|&byte| byte != 0).unwrap_or(bytes);

@@ -87,7 +87,7 @@ mod tests {
         // On a thread of its own, since what does wait would wait for ever.
         std::thread::spawn(move || {
             let mut log = Hurried { output: writer, is_torn: false };
-            log.write_all(&[&[b'x'; 1 << 20][..], b"\n"].concat()).unwrap();
+            log.write_all(format!("{}\n", "x".repeat(1 << 20)).as_bytes()).unwrap();
             done.send(log).unwrap();
         });
         let mut log = is_done.recv_timeout(Duration::from_secs(20)).expect("a writer that does not wait");

@@ -182,7 +182,7 @@ impl Status {
     /// # Errors
     /// What open or write report.
     pub fn try_room(dir: &StateDir) -> io::Result<()> {
-        dir.files.replace_file(STATUS_TRIAL, &[b' '; SLOT_BYTES])?;
+        dir.files.replace_file(STATUS_TRIAL, &vec![b' '; SLOT_BYTES])?;
         dir.files.remove(STATUS_TRIAL)
     }
 }
