@@ -67,6 +67,8 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
 compile_error!("worker-supervisor runs on Linux, macOS and FreeBSD");
 
+#[cfg(any(target_os = "macos", test))]
+mod acl;
 mod clock;
 mod dir;
 mod exit;

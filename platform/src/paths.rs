@@ -4,7 +4,7 @@
 //! else may write it: then nobody else can change where the path leads, now or later, and what was judged is what is
 //! opened. Where all may write a directory and each may remove only what is his, as in /tmp, a link has to be root's or
 //! ours. Whoever owns `/` counts as root: a user namespace may show him under any number. What is mounted read-only is
-//! taken as it is. That a group may write a directory is told, not refused. Access control lists are not looked at.
+//! taken as it is. That a group may write a directory, or whom an access control list names, is told, not refused.
 
 use std::fs::{File, Metadata, OpenOptions, metadata, read_link, symlink_metadata};
 use std::io;
@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Group};
 
+#[cfg(target_os = "macos")]
+use crate::acl::lets_change;
 use crate::limits::{effective_user_id, user_name};
 
 /// The most links on one path: as many as macOS follows, which are the fewest of the three systems.
@@ -126,10 +128,21 @@ impl SafePath {
         &self.real
     }
 
-    /// Which group could replace what is on the way there, as a sentence. Asks the system's directory of users, so not
+    /// Who else could replace what is there or on the way, as a sentence. Asks the system's directory of users, so not
     /// for the restart path.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
+        self.group_warning().or_else(|| {
+            let granted = self.real.ancestors().find(|path| lets_change(path))?;
+            let shown = granted.display();
+            Some(format!(
+                "an access control list lets others change {granted:?}; look at it with `ls -lde {shown}`, and end it \
+                 with `chmod -N {shown}`"
+            ))
+        })
+    }
+
+    fn group_warning(&self) -> Option<String> {
         self.of_groups.iter().find_map(|dir| {
             let metadata = symlink_metadata(dir).ok()?;
             let group = Group::from_gid(Gid::from_raw(metadata.gid())).ok().flatten();
@@ -166,6 +179,12 @@ impl SafePath {
         }
         Ok(())
     }
+}
+
+/// Whether an access control list lets others change a file or what is in a directory, and its mode does not show it.
+#[cfg(not(target_os = "macos"))]
+fn lets_change(_path: &Path) -> bool {
+    false
 }
 
 /// Whether a group is this user's own, as many systems give each user one: of his name, and with no other members.

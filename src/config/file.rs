@@ -50,9 +50,9 @@ pub(crate) fn read_trusted(path: &Path) -> Result<Trusted, ReadError> {
     Ok(Trusted { bytes, warning: group_warning(path, &metadata) })
 }
 
-/// Which groups could replace what the supervisor reads and writes, since they may write a directory that leads there,
-/// as sentences for the log.
-pub(crate) fn group_warnings(config: &Config) -> Vec<String> {
+/// Who else could replace what the supervisor reads and writes, since a group or an access control list may change a
+/// directory that leads there, as sentences for the log.
+pub(crate) fn path_warnings(config: &Config) -> Vec<String> {
     let state = config.state_dir.join(&config.name);
     let paths = [&config.path, &state, &config.log_stdout, &config.log_stderr];
     let mut warnings = Vec::new();

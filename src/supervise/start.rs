@@ -22,7 +22,7 @@ use super::report::{Reporter, own_log};
 use super::sources::SignalReader;
 use super::worker::Worker;
 use super::{Supervisor, adopt};
-use crate::config::file::group_warnings;
+use crate::config::file::path_warnings;
 use crate::config::{Config, Loaded};
 use crate::error::{Error, ExitCode};
 use crate::lock::{self, Lock, name_holder};
@@ -223,7 +223,7 @@ fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Superviso
     // The worker is under way: there is time to look around.
     let doubts =
         doubt(supervisor.config.port).into_iter().chain(shared(&supervisor.config)).chain(remote(&supervisor.config));
-    for text in doubts.chain(group_warnings(&supervisor.config)) {
+    for text in doubts.chain(path_warnings(&supervisor.config)) {
         supervisor.reporter.warn("config", text);
     }
     supervisor

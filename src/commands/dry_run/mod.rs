@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::commands::launchd::privacy;
-use crate::config::file::group_warnings;
+use crate::config::file::path_warnings;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::error::{Error, ExitCode, printable};
 use crate::policy::KILL_TIME;
@@ -62,7 +62,7 @@ fn look_at_all(Loaded { config, warnings }: &Loaded) -> Vec<Finding> {
     findings.extend(warnings.iter().map(|warning| Finding::warn("config", warning.clone())));
     let standing = Standing::look(config);
     findings.extend(standing.findings(config));
-    findings.extend(group_warnings(config).into_iter().map(|warning| Finding::warn("paths", warning)));
+    findings.extend(path_warnings(config).into_iter().map(|warning| Finding::warn("paths", warning)));
     findings.push(files::worker_dir(config));
     findings.extend(files::env_file(config));
     let environment = Environment::build(std::env::vars_os(), config, []).ok().map(|(environment, _)| environment);
