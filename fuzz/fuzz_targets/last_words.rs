@@ -55,8 +55,17 @@ fuzz_target!(|input: &[u8]| {
     // Cut only where the text ends.
     let whole = if piece.len() < VALUE.len() { [text, piece].concat() } else { [before, VALUE, after].concat() };
     let shown = redactor.show(&Foreign::new(whole), 10_000);
-    assert!(!shown.contains(std::str::from_utf8(piece).expect("text")) || piece.len() < VALUE.len(), "{shown:?}");
+    let survives = without_numbers(&shown).contains(std::str::from_utf8(piece).expect("text"));
+    assert!(!survives || piece.len() < VALUE.len(), "{shown:?}");
     if piece.len() < VALUE.len() && !text.ends_with(b"\\") {
         assert!(shown.ends_with("[secret VALUE]"), "{shown:?}");
     }
 });
+
+/// Without what stands for bytes that are no text: `\x8c` in front of the rest of a value would make it whole.
+fn without_numbers(shown: &str) -> String {
+    let mut parts = shown.split("\\x");
+    let first = parts.next().map(str::to_owned);
+    let rest = parts.map(|part| part.get(2..).unwrap_or_default());
+    first.into_iter().chain(rest.map(|part| format!(" {part}"))).collect()
+}
