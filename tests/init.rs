@@ -75,6 +75,19 @@ fn a_start_script_becomes_its_own_command() {
 }
 
 #[test]
+fn a_file_whose_name_is_one_for_a_worker_says_no_other() {
+    let dir = project(&[("server.js", ""), ("package.json", r#"{"name": "api"}"#)]);
+    for (file, name) in [("mail.toml", None), ("my mail.toml", Some("name = \"api\""))] {
+        let file = dir.join(file);
+        let path = file.to_str().expect("UTF-8");
+        let output = run(&dir, &["init", "--config", path]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let config = fs::read_to_string(&file).expect("a config");
+        assert_eq!(config.lines().find(|line| line.starts_with("name = ")), name, "{config}");
+    }
+}
+
+#[test]
 fn procfile_and_pyproject_name_the_server_itself() {
     let server = (".venv/bin/gunicorn", SCRIPT);
     let dir = project(&[("Procfile", "release: x\nweb: gunicorn app:app --bind 0.0.0.0:$PORT\n"), server]);
