@@ -69,7 +69,7 @@ fn neither_a_start_that_takes_its_time_nor_a_stop_asks_a_log_for_more() {
 
 #[test]
 fn a_stop_is_served_in_the_middle_of_the_rotation_of_a_big_log() {
-    const LOG_BYTES: u64 = 300 * 1024 * 1024;
+    const LOG_BYTES: u64 = 100 * 1024 * 1024;
     // While it is copied, and while it is given back.
     for (copy, other) in [("worker.log.new", "worker.log.1"), ("worker.log.1", "worker.log.new")] {
         let scene = Scene::new().set("log_max_bytes", 1024 * 1024).set("log_keep", 1);
