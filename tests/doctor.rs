@@ -241,6 +241,7 @@ fn a_log_of_two_configurations_is_warned_about() {
     let scene = Scene::new();
     let supervisor = scene.start();
     supervisor.wait_ready();
+    support::wait_until("a status, which names its logs", support::LIMIT, || scene.status().is_some());
     let text = fs::read_to_string(scene.config_file()).expect("the configuration");
     let (own, other) = (scene.port().number().to_string(), free_port());
     let path = scene.file("other.toml");

