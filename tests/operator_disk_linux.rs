@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use operator_support::{Dir, names};
-use support::{LIMIT, Scene, Signal, copied_programs, give_to, quoted, send_signal, wait_for};
+use support::{LIMIT, Scene, Signal, copied_programs, give_to, quoted, send_signal, wait_for, wait_until};
 use worker_supervisor::lock::Lock;
 use worker_supervisor::state_dir::StateDir;
 use worker_supervisor::supervise::logs::rotation::Rotation;
@@ -145,6 +145,12 @@ fn wait_for_status(scene: &Scene, code: i32, headline: &str) {
     wait_for(headline, LIMIT, told, || look().map(drop));
 }
 
+/// Until there is something to fall back on: the spare status is made after the first one.
+#[track_caller]
+fn wait_for_spare() {
+    wait_until("a spare status", LIMIT, || disk().join("state/worker/status.spare").exists());
+}
+
 #[test]
 #[ignore = "run by another test, on a small disk"]
 fn status_and_restart_on_a_full_disk() {
@@ -152,6 +158,7 @@ fn status_and_restart_on_a_full_disk() {
     let supervisor = scene.start();
     supervisor.wait_ready();
     wait_for_status(&scene, 0, "worker: healthy for ");
+    wait_for_spare();
     fill(&disk().join("filler"));
     for generation in 2..=4 {
         let ran = scene.run(&["restart"]);
@@ -171,6 +178,7 @@ fn restart_without_room_for_a_status() {
     let supervisor = scene.start();
     supervisor.wait_ready();
     wait_for_status(&scene, 0, "worker: healthy for ");
+    wait_for_spare();
     fs::remove_file(disk().join("state/worker/status.spare")).expect("the spare one");
     fill(&disk().join("filler"));
     let ran = scene.run(&["restart"]);
