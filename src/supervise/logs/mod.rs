@@ -27,7 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// For how many times as long as a step of a rotation took it rests then. At full speed a big log is copied faster than
 /// disks take it, and then something waits for all of that at once: of 4 GB on ext4 the first hole, for 1.7 s (with as
-/// much rest as work 0.35 s; so 0.07).
+/// much rest as work 0.35 s; so 0.07). None while the worker writes much meanwhile.
 const STEP_RESTS: u32 = 3;
 
 /// What may be wrong with a log.
@@ -193,7 +193,11 @@ impl Logs {
         }
         let began = Instant::now();
         self.rotating.retain_mut(|rotation| match rotation.step() {
-            Ok(is_done) => !is_done,
+            Ok(true) => {
+                news.extend(outrun(rotation.path(), rotation.skipped()));
+                false
+            }
+            Ok(false) => true,
             Err(error) => {
                 news.push(cannot_rotate(rotation.path(), &error));
                 self.failed.push((rotation.path().to_owned(), now + RETRY_PAUSE));
@@ -201,7 +205,8 @@ impl Logs {
             }
         });
         let ended = Instant::now();
-        self.step_at = (!self.rotating.is_empty()).then(|| ended + STEP_RESTS * (ended - began));
+        let rests = if self.rotating.iter().all(Rotation::may_rest) { STEP_RESTS } else { 0 };
+        self.step_at = (!self.rotating.is_empty()).then(|| ended + rests * (ended - began));
     }
 
     /// When to call [`Logs::step`] next.
@@ -226,6 +231,12 @@ fn read_end(path: &Path, output: &Output) -> Option<Vec<u8>> {
     let mut words = vec![0; usize::try_from(output.to - start).ok()?];
     open_to_read(path).ok()?.read_exact_at(&mut words, start).ok()?;
     Some(words)
+}
+
+fn outrun(path: &Path, skipped: u64) -> Option<Happening> {
+    let text =
+        format!("{path:?} lost {skipped} bytes in its rotation: the worker writes faster than they can be copied");
+    (skipped > 0).then_some(Happening::Warning { kind: "log-rotation", text })
 }
 
 fn cannot_rotate(path: &Path, error: &io::Error) -> Happening {
@@ -341,6 +352,31 @@ mod tests {
         });
         assert_eq!(told, [(0, 0), (1, 1), (1, 1)]);
         fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_rotation_rests_only_as_long_as_the_worker_writes_little() {
+        let dir = std::env::temp_dir().join(format!("ws-resting-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("a.log");
+        let log = fs::File::create(&path).unwrap();
+        log.set_len(8 << 20).unwrap();
+        log.write_all_at(&vec![b'x'; 4 << 20], 0).unwrap();
+        let mut rotation = Rotation::start(&path, 1024, 1).unwrap().unwrap();
+        let mut may_rest_after = |length: u64| {
+            log.write_all_at(b"x", length - 1).unwrap();
+            rotation.step().unwrap();
+            rotation.may_rest()
+        };
+        assert_eq!([8, 9, 30].map(|mib| may_rest_after(mib << 20)), [true, false, false]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_a_rotation_could_not_copy_is_told() {
+        assert_eq!(outrun(Path::new("a.log"), 0), None);
+        let Some(Happening::Warning { text, .. }) = outrun(Path::new("a.log"), 7) else { panic!("nothing told") };
+        assert_eq!(text, "\"a.log\" lost 7 bytes in its rotation: the worker writes faster than they can be copied");
     }
 
     #[test]

@@ -30,6 +30,9 @@ const BLOCK_BYTES: u64 = 4096;
 /// How much a log may grow while it is copied, in bytes, before it is truncated all the same: a worker that writes
 /// faster than we copy would fill the disk.
 const CHASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// There is time to rest while the log grows by no more than this part of what is copied, and of `CHASE_BYTES_MAX`: so
+/// rests alone let no worker outrun the copying.
+const GROWTH_PART: u64 = 8;
 /// One read close to the end, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 /// Where the system clones files in one call that may turn into a copy: up to which size, in bytes.
@@ -47,6 +50,8 @@ pub struct Rotation {
     /// Where its data begins.
     hole: u64,
     size_at_start: u64,
+    /// By how much the worker has made it longer since.
+    grown: u64,
     /// How far into the log, its hole included.
     copied: u64,
     skipped: u64,
@@ -104,8 +109,20 @@ impl Rotation {
             (copy, copy_path, hole, copied, Stage::Copying)
         };
         let (path, size_at_start) = (path.to_owned(), size.max(copied));
-        let mut rotation =
-            Rotation { path, log, copy, copy_path, keep, hole, size_at_start, copied, skipped: 0, freed, stage };
+        let mut rotation = Rotation {
+            path,
+            log,
+            copy,
+            copy_path,
+            keep,
+            hole,
+            size_at_start,
+            grown: 0,
+            copied,
+            skipped: 0,
+            freed,
+            stage,
+        };
         rotation.seek()?;
         Ok(Some(rotation))
     }
@@ -120,10 +137,14 @@ impl Rotation {
         self.hole > 0
     }
 
-    /// How many bytes were dropped because the worker wrote faster than they could be copied; 0 unless it outran
-    /// gigabytes a second.
+    /// How many bytes were dropped because the worker wrote faster than they could be copied.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Whether the next step can wait: the worker writes little meanwhile.
+    pub fn may_rest(&self) -> bool {
+        self.grown <= self.copied.min(CHASE_BYTES_MAX) / GROWTH_PART
     }
 
     /// Both files go on where the copy ends.
@@ -157,6 +178,7 @@ impl Rotation {
         let Some(behind) = size.checked_sub(self.copied) else {
             return Err(io::Error::other("somebody truncated it meanwhile"));
         };
+        self.grown = size.saturating_sub(self.size_at_start);
         let leftover = self.copy.metadata()?.len();
         if leftover > self.copied - self.hole {
             // An earlier rotation was killed, and this one goes on with its file.
