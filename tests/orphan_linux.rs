@@ -6,7 +6,7 @@ mod support;
 use std::fs::read_to_string;
 use std::time::Duration;
 
-use support::words::{ADOPTED, STARTED};
+use support::words::{ADOPTED, DIED, STARTED};
 use support::{LIMIT, Scene, children_of, process_alive, wait_for, wait_until};
 
 #[test]
@@ -51,14 +51,7 @@ fn orphans_are_reaped_also_by_a_supervisor_that_is_the_first_process_of_a_contai
     }
     let orphans = "for i in 1 2 3 4 5; do (setsid sh -c 'exit 3' &); (setsid sleep 0.1 &); done; exec sleep 3600";
     let scene = Scene::new().command(&["/bin/sh", "-c", orphans]).set("startup_timeout_secs", 3600);
-    let program = scene.program();
-    let mut command = std::process::Command::new("unshare");
-    command
-        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
-        .arg(program.get_program())
-        .args(program.get_args());
-    support::same_surroundings(&mut command, &program);
-    let supervisor = scene.start_with(&mut command);
+    let supervisor = scene.start_with(&mut first_of_a_container(&scene));
     supervisor.wait_for_log(STARTED);
     let first = children_of(supervisor.pid())[0];
     let is_worker =
@@ -69,4 +62,29 @@ fn orphans_are_reaped_also_by_a_supervisor_that_is_the_first_process_of_a_contai
         children.len() == 1 && is_worker(children[0])
     });
     supervisor.kill();
+}
+
+#[test]
+fn a_supervisor_that_is_the_first_process_of_a_container_spares_its_worker_after_one_that_was_killed() {
+    if !support::is_root_to("make a process namespace") {
+        return;
+    }
+    let scene = Scene::new().set("end_detached", true);
+    // Whether the worker could be taken for a predecessor's shows in how far its exec has come.
+    for start in 1..=5 {
+        let supervisor = scene.start_with(&mut first_of_a_container(&scene));
+        supervisor.wait_ready();
+        assert_eq!(supervisor.lines_with(DIED), [""; 0], "start {start}");
+        supervisor.kill();
+    }
+}
+
+/// The program as process 1 of a namespace, which ends with it.
+fn first_of_a_container(scene: &Scene) -> std::process::Command {
+    let program = scene.program();
+    let mut command = std::process::Command::new("unshare");
+    let options = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    command.args(options).arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    command
 }

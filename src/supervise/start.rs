@@ -166,6 +166,10 @@ fn killed_supervisors(lock: &Lock, dir: &StateDir) -> Vec<(u32, String)> {
     lock.last_holders()
 }
 
+fn is_us(pid: u32, started: &str) -> bool {
+    platform::own_identity().split_once(':').is_some_and(|own| own == (&*pid.to_string(), started))
+}
+
 fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Supervisor {
     let Setup { config, poll, signals, launcher } = setup;
     let now = Now::read();
@@ -185,7 +189,9 @@ fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Superviso
     let (probe, sync) = clients(&config);
     // The last one had no worker to look after, if it says so; those before it may have left theirs to it.
     let has_ended = usize::from(left.record == Record::Nobody);
-    let predecessors: Vec<_> = lock.last_holders().into_iter().skip(has_ended).collect();
+    let predecessors = lock.last_holders().into_iter().skip(has_ended);
+    // The first process of a container has no start time: one before us would be taken for us, and left nobody.
+    let predecessors: Vec<_> = predecessors.filter(|(pid, started)| !is_us(*pid, started)).collect();
     let is_worker_gone = left.worker.is_none() && !predecessors.is_empty();
     let mut supervisor = Supervisor {
         secrets: Secrets::new(&config),
