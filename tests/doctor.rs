@@ -254,6 +254,16 @@ fn a_log_of_two_configurations_is_warned_about() {
 }
 
 #[test]
+#[cfg(not(target_os = "freebsd"))]
+fn a_port_that_another_supervisors_worker_has_is_waited_for() {
+    let neighbour = Scene::new();
+    let supervisor = neighbour.start();
+    supervisor.wait_ready();
+    let ran = dry_run(&Scene::new().set("port", neighbour.port().number()));
+    assert_finding(&ran, "port", "FAIL", &["the worker of another supervisor", "stop that supervisor"]);
+}
+
+#[test]
 fn a_port_that_outgoing_connections_get_is_warned_about() {
     // Within the default range of every system.
     let ran = dry_run(&Scene::new().set("port", 60_000));

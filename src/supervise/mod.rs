@@ -109,6 +109,9 @@ impl Supervisor {
         if !platform::port_is_free(address).unwrap_or(false) {
             let mut holders = platform::holders(address).unwrap_or_default();
             holders.retain(|pid| self.launcher.is_of_any_worker(*pid));
+            if !holders.is_empty() {
+                log::warn!("killing what keeps {address}: {}", port::describe(&holders));
+            }
             kill_all(holders);
         }
         if self.reporter.is_status_stale(&self.machine) {

@@ -216,6 +216,11 @@ pub(crate) fn doubt(port: u16) -> Option<String> {
     ))
 }
 
+/// Whether a process belongs to the worker of another living supervisor, so that it is never signalled.
+pub(crate) fn is_neighbours(pid: Pid) -> bool {
+    neighbour(pid).is_some()
+}
+
 /// The supervisor, another than this one, whose live worker a process belongs to.
 fn neighbour(pid: Pid) -> Option<Mark> {
     Mark::of(pid).filter(Mark::is_of_another_living_supervisor)

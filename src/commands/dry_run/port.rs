@@ -12,7 +12,7 @@ use platform::{Ownership, Pid, Pinned};
 use super::report::Finding;
 use super::standing::Standing;
 use crate::config::{Config, PortConflict};
-use crate::supervise::port::describe_holders;
+use crate::supervise::port::{describe_holders, is_neighbours};
 use crate::time::secs;
 
 /// What stands at the address.
@@ -45,6 +45,8 @@ enum End {
     Possible,
     /// It is this process or one that it descends from.
     WouldEndUs,
+    /// It is another supervisor's worker.
+    Spared,
     NotAllowed,
 }
 
@@ -99,6 +101,7 @@ fn end_of(pid: Pid) -> Option<End> {
     match Pinned::open(pid) {
         Ok(None) => None,
         Ok(Some(_)) if platform::is_self_or_ancestor(pid) => Some(End::WouldEndUs),
+        Ok(Some(_)) if is_neighbours(pid) => Some(End::Spared),
         Ok(Some(pinned)) if pinned.may_be_signalled() => Some(End::Possible),
         Ok(Some(_)) | Err(_) => Some(End::NotAllowed),
     }
@@ -135,6 +138,9 @@ fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Sea
         Seat::Held { names, ends } => match ends.into_iter().find(|end| *end != End::Possible) {
             Some(End::WouldEndUs) => {
                 fail(format!("{names}, which this process descends from and would not end; stop it yourself"))
+            }
+            Some(End::Spared) => {
+                fail(format!("{names}: a start waits until it is gone; stop that supervisor, or set port to another"))
             }
             Some(End::NotAllowed) => {
                 fail(format!("{names}, which we may not end; stop it yourself, with sudo, or set port to another"))
@@ -199,6 +205,14 @@ mod tests {
                 Level::Fail,
                 "held by pid 7 (bun, user joe), pid 8 (bun, user joe), which we may not end; \
                  stop it yourself, with sudo, or set port to another"
+            )
+        );
+        assert_eq!(
+            judged(PortConflict::Kill, held_by(&[End::Spared])),
+            at(
+                Level::Fail,
+                "held by pid 7 (bun, user joe): a start waits until it is gone; \
+                 stop that supervisor, or set port to another"
             )
         );
         let (level, text) = judged(PortConflict::Kill, held_by(&[End::WouldEndUs]));
