@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
-use support::words::{IMPOSTOR, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
+use support::words::{DIED, IMPOSTOR, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
 use support::{Fixture, Scene, calls_of, is_fork, request, slowed, traced, traced_with, wait_until};
 
 #[test]
@@ -241,6 +241,33 @@ fn nobody_is_signalled_by_the_numbers_of_another_process_namespace() {
     assert!(holder.is_alive());
     assert_eq!(holder.report().of("signal"), Vec::<&support::Event>::new());
     supervisor.kill();
+}
+
+#[test]
+fn worker_of_a_supervisor_in_a_container_that_has_our_network_is_left_alone() {
+    if !support::is_root_to("make a process namespace") {
+        return;
+    }
+    // Not the container's first process, and with a /tmp of its own, where the locks of addresses are.
+    let (inner, outer) = (Scene::new(), Scene::new());
+    let locks = "/tmp/worker-supervisor-0";
+    let script = format!("mkdir -p -m 700 {locks} && mount -t tmpfs -o mode=700 none {locks} && \"$0\" \"$@\"; :");
+    let program = inner.program();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "--", "/bin/sh", "-c", &script]);
+    command.arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    let container = inner.start_with(&mut command);
+    container.wait_ready();
+    let outer = outer.set("port", inner.port().number()).set("name", "\"outer\"");
+    let supervisor = outer.start();
+    let line = supervisor.wait_for_nth_log(2, PORT_LOST);
+    let whose = "the worker of another supervisor, in a container: pid ";
+    assert!(line.contains(whose), "{line}");
+    assert_eq!(inner.report().of("signal"), Vec::<&support::Event>::new());
+    assert_eq!(container.lines_with(DIED), Vec::<String>::new());
+    assert_eq!(supervisor.stop(), 0);
+    container.kill();
 }
 
 #[test]

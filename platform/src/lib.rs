@@ -105,9 +105,10 @@ pub use crate::ports::{
 };
 pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
+    sees_other_pids,
 };
 pub use crate::signals::{Signal, Signals};
-pub use crate::space::{begin_write, free, remote_file_system};
+pub use crate::space::{begin_write, clone, free, remote_file_system};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::terminal::{TerminalSize, terminal_size};
 pub use crate::tree::{

@@ -46,24 +46,28 @@ pub(super) struct Mark {
     /// The supervisor's pid. A plain number: in a container it may be 1.
     pub(super) supervisor: u32,
     started: String,
+    /// Whether it was found in a container, where `supervisor` is nobody's pid that can be looked up here.
+    pub(super) is_of_a_container: bool,
 }
 
 impl Mark {
     /// The mark that a process bears, if it does and may be looked at.
     pub(super) fn of(pid: Pid) -> Option<Self> {
-        Self::parse(&platform::variable_of(pid, VARIABLE)?)
+        let mark = Self::parse(&platform::variable_of(pid, VARIABLE)?)?;
+        Some(Self { is_of_a_container: platform::sees_other_pids(pid), ..mark })
     }
 
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (name, rest) = std::str::from_utf8(value).ok()?.split_once(':')?;
         let (supervisor, rest) = rest.split_once(':')?;
         let (started, _generation) = rest.rsplit_once(':')?;
-        Some(Self { name: name.to_owned(), supervisor: supervisor.parse().ok()?, started: started.to_owned() })
+        let supervisor = supervisor.parse().ok()?;
+        Some(Self { name: name.to_owned(), supervisor, started: started.to_owned(), is_of_a_container: false })
     }
 
-    /// Whether the supervisor that it names still runs, and is not this one.
+    /// Whether the supervisor that it names still runs, and is not this one. One in another container counts as such.
     pub(super) fn is_of_another_living_supervisor(&self) -> bool {
-        self.supervisor != platform::own_pid() && self.supervisor_lives()
+        self.is_of_a_container || self.supervisor != platform::own_pid() && self.supervisor_lives()
     }
 
     fn supervisor_lives(&self) -> bool {
@@ -109,7 +113,8 @@ mod tests {
         let started = platform::identify(pid).unwrap().unwrap().started;
         let supervisor = cat.id();
         let lives = |started: &str| {
-            let mark = Mark { name: "a".into(), supervisor, started: started.to_owned() };
+            let (name, started) = ("a".into(), started.to_owned());
+            let mark = Mark { name, supervisor, started, is_of_a_container: false };
             mark.is_of_another_living_supervisor()
         };
         assert!(lives(started.as_str()) && !lives("another start"));

@@ -88,6 +88,12 @@ pub(super) fn user_id(pid: Pid) -> Option<u32> {
     user_of_status(bytes)
 }
 
+/// By its pid namespace, pid_namespaces(7). Where it may not be looked at they count as others.
+pub(super) fn sees_other_pids(pid: Pid) -> bool {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    namespace(&pid.to_string()) != namespace("self")
+}
+
 /// The effective user: the second number of the line "Uid:", proc_pid_status(5).
 fn user_of_status(status: &[u8]) -> Option<u32> {
     let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;

@@ -76,6 +76,19 @@ pub fn identify(pid: Pid) -> io::Result<Option<Identity>> {
     Ok(sys::started(pid)?.map(|started| Identity { pid, started: StartTime(started) }))
 }
 
+/// Whether a process knows all processes by other pids than this one does, as one in a container may, so that a pid
+/// that it has written down means nobody here. Only on Linux.
+#[must_use]
+pub fn sees_other_pids(pid: Pid) -> bool {
+    #[cfg(target_os = "linux")]
+    return sys::sees_other_pids(pid);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        false
+    }
+}
+
 /// Who this process is, `PID:START`; the start is empty where the system won't tell it, as in a container where this is
 /// pid 1. Asked once.
 pub fn own_identity() -> &'static str {

@@ -16,9 +16,9 @@
 //! the log begins with a hole of that length. A hole counts for nothing and is never copied. Refuses logs that are not
 //! regular files of ours, and never follows a link where it creates one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What one step copies or gives back at most, in bytes: a millisecond, or 70 where a disk has to be waited for.
@@ -35,9 +35,7 @@ const CHASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const GROWTH_PART: u64 = 8;
 /// One read close to the end, in bytes.
 const READ_BYTES: usize = 16 * 1024;
-/// Where the system clones files in one call that may turn into a copy: up to which size, in bytes.
-#[cfg(target_os = "macos")]
-const CLONE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// One log on its way to `LOG.1`. Dropped before the end, it has changed nothing but the numbers of older copies.
 #[derive(Debug)]
 pub struct Rotation {
@@ -104,7 +102,7 @@ impl Rotation {
         } else if let Some((copy, _)) = big_copy(&copy_path) {
             (copy, copy_path, hole, hole, Stage::Copying)
         } else {
-            let copy = if hole > 0 { create_new(&copy_path)? } else { begin_copy(path, size, &copy_path)? };
+            let copy = begin_copy(&log, hole, &copy_path)?;
             let copied = hole + copy.metadata()?.len();
             (copy, copy_path, hole, copied, Stage::Copying)
         };
@@ -194,10 +192,7 @@ impl Rotation {
             }
             self.put_in_place()?;
         }
-        if self.free_some(if is_outrun { size } else { self.copied }) {
-            return Ok(());
-        }
-        self.finish()
+        if self.free_some() { Ok(()) } else { self.finish() }
     }
 
     /// Lets the kernel copy, which shares the blocks where the file system can, and begin to write what it could not
@@ -215,20 +210,18 @@ impl Rotation {
         let newest = numbered(&self.path, 1);
         self.shift()?;
         // Not in the place of another: ext4 would write all of it to the disk there and then (auto_da_alloc, ext4(5)).
-        match fs::remove_file(&newest) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        remove(&newest)?;
         fs::rename(&self.copy_path, &newest)?;
         self.copy_path = newest;
         self.stage = Stage::Emptying;
         Ok(())
     }
 
-    /// Gives back some of the log before `to`. False: the rest goes in one call, or has to.
-    fn free_some(&mut self, to: u64) -> bool {
+    /// Gives back some of what is copied of the log. False: the rest goes in one call, or has to.
+    fn free_some(&mut self) -> bool {
         let from = self.freed - self.freed % BLOCK_BYTES;
-        if to.saturating_sub(from) <= STEP_BYTES_MAX || platform::free(&self.log, from, STEP_BYTES_MAX).is_err() {
+        let is_last = self.copied.saturating_sub(from) <= STEP_BYTES_MAX;
+        if is_last || platform::free(&self.log, from, STEP_BYTES_MAX).is_err() {
             return false;
         }
         self.freed = from + STEP_BYTES_MAX;
@@ -339,15 +332,23 @@ fn hole_of(log: &File) -> io::Result<u64> {
 }
 
 /// Creates a file that only we may read, in place of whatever has its name: follows no link. What is there can only be
-/// what a rotation left whose supervisor was killed.
-fn create_new(path: &Path) -> io::Result<File> {
-    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    match create() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            create()
-        }
-        created => created,
+/// what a rotation left whose supervisor was killed. A clone of a log without a hole where the file system makes one,
+/// which takes one call however long the log is; else empty.
+fn begin_copy(log: &File, hole: u64, copy: &Path) -> io::Result<File> {
+    remove(copy)?;
+    if hole == 0 && platform::clone(log, copy).is_ok() {
+        let clone = OpenOptions::new().write(true).open(copy)?;
+        clone.set_permissions(Permissions::from_mode(0o600))?;
+        return Ok(clone);
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy)
+}
+
+/// Removes a file or a link that may not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -359,26 +360,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// An empty copy.
-#[cfg(not(target_os = "macos"))]
-fn begin_copy(_log: &Path, _size: u64, copy: &Path) -> io::Result<File> {
-    create_new(copy)
-}
-
-/// A clone of the whole log where it lies on APFS, which takes one call however long the log is. Elsewhere the same
-/// call copies all of it, so that it is not made for a long log; an empty copy then, or after any failure.
-#[cfg(target_os = "macos")]
-fn begin_copy(log: &Path, size: u64, copy: &Path) -> io::Result<File> {
-    use std::os::unix::fs::PermissionsExt;
-    drop(fs::remove_file(copy));
-    if size <= CLONE_BYTES_MAX && fs::copy(log, copy).is_ok() {
-        let cloned = OpenOptions::new().write(true).open(copy)?;
-        cloned.set_permissions(fs::Permissions::from_mode(0o600))?;
-        return Ok(cloned);
-    }
-    create_new(copy)
 }
 
 #[cfg(test)]
