@@ -21,8 +21,10 @@ const KIND: u32 = 0xf;
 const PERMIT: u32 = 1;
 /// For what will be made in the directory, not for itself.
 const ONLY_INHERIT: u32 = 1 << 8;
-/// To write, delete, append, delete what is in it, set the list or the owner.
-const TO_CHANGE: u32 = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 12 | 1 << 13;
+/// To write, delete, append, delete what is in it, set the list or the owner; all, or what counts as writing.
+const TO_CHANGE: u32 = 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 12 | 1 << 13 | GENERIC_ALL | GENERIC_WRITE;
+const GENERIC_ALL: u32 = 1 << 21;
+const GENERIC_WRITE: u32 = 1 << 23;
 
 /// Whether a list lets somebody change a file, or what is in a directory, that its mode may not let. False also where
 /// it can't be read.
@@ -97,7 +99,9 @@ mod tests {
 
     #[test]
     fn an_entry_that_permits_a_change_is_found_among_others() {
-        assert!(permits_change(&answer(&[(PERMIT, ADD_FILE)])));
+        for rights in [ADD_FILE, GENERIC_ALL, GENERIC_WRITE] {
+            assert!(permits_change(&answer(&[(PERMIT, rights)])), "{rights:x}");
+        }
         assert!(permits_change(&answer(&[(DENY, DELETE), (PERMIT, READ), (PERMIT | INHERITED, READ | DELETE)])));
     }
 

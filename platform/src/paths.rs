@@ -27,8 +27,8 @@ const LINKS_MAX: u32 = 32;
 pub struct SafePath {
     /// Without links; as far as it exists, and then what is missing.
     real: PathBuf,
-    /// Directories on the way that a group may write.
-    of_groups: Vec<PathBuf>,
+    /// The directories in which a name was looked up.
+    entered: Vec<PathBuf>,
     /// Whether others may make files beside it.
     is_shared: bool,
     /// Whether it ends in a link that only the kernel can follow, such as one to a pipe in /proc.
@@ -39,12 +39,12 @@ pub struct SafePath {
 ///
 /// # Errors
 /// PermissionDenied that names the directory at fault and what to do; what lstat(2) and readlink(2) report, but not
-/// that something is missing.
+/// that something is missing, unless the path goes back from there.
 pub fn safe_path(path: &Path) -> io::Result<SafePath> {
     let (mut real, mut left, mut links) = (PathBuf::from("/"), path.to_owned(), 0);
     // What was found at `real`.
     let mut here_is = symlink_metadata("/")?;
-    let mut safe = SafePath { real: PathBuf::new(), of_groups: Vec::new(), is_shared: false, is_magic: false };
+    let mut safe = SafePath { real: PathBuf::new(), entered: Vec::new(), is_shared: false, is_magic: false };
     loop {
         let mut parts = left.components();
         // Without a slash at its end.
@@ -61,8 +61,11 @@ pub fn safe_path(path: &Path) -> io::Result<SafePath> {
                 let next = real.join(name);
                 let found = match symlink_metadata(&next) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        // Not where somebody could have made it just now.
-                        safe.is_magic = links > 0 && !safe.is_shared && metadata(path).is_ok();
+                        if parts.any(|part| part == Component::ParentDir) {
+                            return Err(error);
+                        }
+                        // Not what somebody could have made just now: that has a name.
+                        safe.is_magic = links > 0 && metadata(path).is_ok_and(|it| !safe.is_shared || it.nlink() == 0);
                         real.push(here);
                         break;
                     }
@@ -132,27 +135,12 @@ impl SafePath {
     /// for the restart path.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        self.group_warning().or_else(|| {
-            let granted = self.real.ancestors().find(|path| lets_change(path))?;
+        self.entered.iter().find_map(|dir| group_warning(dir)).or_else(|| {
+            let granted = self.entered.iter().chain([&self.real]).find(|path| lets_change(path))?;
             let shown = granted.display();
             Some(format!(
                 "an access control list lets others change {granted:?}; look at it with `ls -lde {shown}`, and end it \
                  with `chmod -N {shown}`"
-            ))
-        })
-    }
-
-    fn group_warning(&self) -> Option<String> {
-        self.of_groups.iter().find_map(|dir| {
-            let metadata = symlink_metadata(dir).ok()?;
-            let group = Group::from_gid(Gid::from_raw(metadata.gid())).ok().flatten();
-            if group.as_ref().is_some_and(is_ours_alone) {
-                return None;
-            }
-            let name = group.map_or_else(|| metadata.gid().to_string(), |group| group.name);
-            let (mode, shown) = (metadata.mode() & 0o7777, dir.display());
-            Some(format!(
-                "group {name} may write {dir:?} (mode {mode:04o}), and replace what is in it; run `chmod g-w {shown}`"
             ))
         })
     }
@@ -165,20 +153,33 @@ impl SafePath {
         ensure_trusted(dir, metadata)?;
         let mode = metadata.mode() & 0o7777;
         self.is_shared = mode & 0o1000 != 0 && mode & 0o022 != 0;
-        if self.is_shared || mode & 0o022 == 0 || is_read_only(dir) {
-            return Ok(());
-        }
-        if mode & 0o002 != 0 {
+        if mode & 0o002 != 0 && !self.is_shared && !is_read_only(dir) {
             let shown = dir.display();
             return Err(refused(format!(
                 "anybody may write {dir:?} (mode {mode:04o}), and replace what is in it; run `chmod o-w {shown}`"
             )));
         }
-        if metadata.gid() != 0 {
-            self.of_groups.push(dir.to_owned());
-        }
+        self.entered.push(dir.to_owned());
         Ok(())
     }
+}
+
+/// That a group may write a directory, and whoever removes a file need not own it; but not the group of root.
+fn group_warning(dir: &Path) -> Option<String> {
+    let metadata = symlink_metadata(dir).ok()?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o020 == 0 || mode & 0o1000 != 0 || metadata.gid() == 0 || is_read_only(dir) {
+        return None;
+    }
+    let group = Group::from_gid(Gid::from_raw(metadata.gid())).ok().flatten();
+    if group.as_ref().is_some_and(is_ours_alone) {
+        return None;
+    }
+    let name = group.map_or_else(|| metadata.gid().to_string(), |group| group.name);
+    let shown = dir.display();
+    Some(format!(
+        "group {name} may write {dir:?} (mode {mode:04o}), and replace what is in it; run `chmod g-w {shown}`"
+    ))
 }
 
 /// Whether an access control list lets others change a file or what is in a directory, and its mode does not show it.

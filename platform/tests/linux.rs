@@ -4,14 +4,14 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use worker_supervisor_platform::{
     Command, ExitStatus, Lifetime, Ownership, Pid, Reaped, SpawnError, holders, identify, ownership, reap_with_group,
-    spawn,
+    safe_path, spawn,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -97,4 +97,17 @@ fn a_group_that_does_not_exist_owns_nothing() {
     let addr = listener.local_addr().expect("an address");
     let nobody = Pid::new(i32::MAX).expect("above 1");
     assert_eq!(ownership(addr, nobody, &mut |_| false).expect("no error"), Ownership::Stranger(vec![own()]));
+}
+
+#[test]
+fn a_removed_file_in_a_directory_of_all_is_reached_by_its_descriptor() {
+    let dir = std::env::temp_dir().join(format!("ws-removed-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o1777)).expect("our own");
+    let file = File::create(dir.join("log")).expect("a file");
+    std::fs::remove_file(dir.join("log")).expect("removed");
+    let link = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let opened = safe_path(&link).and_then(|safe| safe.open(File::options().append(true))).expect("the file");
+    assert_eq!(opened.metadata().expect("its inode").ino(), file.metadata().expect("its inode").ino());
+    std::fs::remove_dir_all(dir).expect("removed");
 }

@@ -26,6 +26,7 @@ crate::tests![
     two_files_are_swapped_or_stay_as_they_are,
     a_directory_that_is_swapped_for_a_link_after_it_was_judged_is_not_followed,
     a_file_that_is_swapped_for_a_link_or_a_fifo_after_it_was_judged_is_not_followed_or_waited_for,
+    a_path_may_end_in_what_is_missing_but_not_go_back_from_there,
 ];
 
 fn status_flags(file: &File) -> i32 {
@@ -184,4 +185,14 @@ fn a_file_that_is_swapped_for_a_link_or_a_fifo_after_it_was_judged_is_not_follow
     std::fs::remove_file(&file).expect("removed");
     nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     judged.open(OpenOptions::new().read(true)).expect("a FIFO that is not waited for");
+}
+
+fn a_path_may_end_in_what_is_missing_but_not_go_back_from_there() {
+    let dir = TempDir::new();
+    let real = dir.path().canonicalize().expect("it exists");
+    let safe = safe_path(&dir.file("missing/file")).expect("it can be made");
+    assert_eq!(safe.real(), real.join("missing/file"));
+    // Where that leads was not judged: whoever made the missing one would lead past it.
+    let error = safe_path(&dir.file("missing/../../file")).expect_err("refused");
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
