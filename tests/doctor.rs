@@ -237,8 +237,8 @@ fn what_looks_like_a_shells_is_hinted_at() {
 }
 
 #[test]
-fn a_log_of_two_configurations_is_warned_about() {
-    let scene = Scene::new();
+fn a_log_of_two_configurations_is_warned_about_if_both_mean_the_same_file() {
+    let scene = Scene::new().set("log_stdout", "\"/dev/stdout\"");
     let supervisor = scene.start();
     supervisor.wait_ready();
     support::wait_until("a status, which names its logs", support::LIMIT, || scene.status().is_some());
@@ -247,9 +247,11 @@ fn a_log_of_two_configurations_is_warned_about() {
     let path = scene.file("other.toml");
     fs::write(&path, text.replace(&own, &other.number().to_string())).expect("another configuration");
     let mut program = std::process::Command::new(scene.program().get_program());
-    let output = program.arg("--config").arg(&path).arg("--dry-run").output().expect("the program starts");
-    let said = String::from_utf8(output.stdout).expect("text");
-    assert!(said.contains("is a log of configuration \"worker\" too"), "{said}");
+    // Its /dev/stdout is a file too, but not the other one's.
+    let output = fs::File::create(scene.file("dry-run")).expect("a file");
+    program.arg("--config").arg(&path).arg("--dry-run").stdout(output).status().expect("the program starts");
+    let said = fs::read_to_string(scene.file("dry-run")).expect("text");
+    assert!(said.contains("worker.err\" is a log of configuration \"worker\" too"), "{said}");
     assert!(!dry_run(&scene).stdout.contains("is a log of configuration"));
 }
 

@@ -56,10 +56,10 @@ pub fn complete(guess: &mut Guess, project: &Project<'_>) -> Result<(), String> 
              script, a module or a main file, nor a pyproject.toml with a server; write the config by hand",
         )?;
     }
-    words::unwrap(guess, &mut why, project, &package, &port);
+    let script = words::unwrap(guess, &mut why, project, &package, &port);
     guess.say("command", &why);
     guess.notes.extend(wrapper::advice(&guess.config.command));
-    set_port(guess, project);
+    set_port(guess, project, &script);
     if text(&package, &["dependencies", "inngest"]).is_some() || python.requires("inngest") {
         let why = "inngest is among the dependencies; better a route that logs nothing";
         (guess.config.health_endpoint, guess.config.sync_endpoint) = (ENDPOINT.into(), Some(ENDPOINT.into()));
@@ -115,14 +115,14 @@ fn main_file(project: &Project<'_>, package: &Value) -> Found {
 }
 
 /// Where the worker listens: as its command or its variables say; else as most servers of its kind do, and it is told.
-fn set_port(guess: &mut Guess, project: &Project<'_>) {
+fn set_port(guess: &mut Guess, project: &Project<'_>, script: &str) {
     let Config { command, env, .. } = &guess.config;
     let told = env.iter().find(|(name, _)| name == "PORT").and_then(|(_, port)| port.parse().ok());
     let program = command[0].rsplit('/').next().unwrap_or_default();
     let is_python =
         ["uvicorn", "gunicorn", "hypercorn", "uv", "flask"].contains(&program) || program.starts_with("python");
     let usual = if is_python { PYTHON_PORT } else { PORT_DEFAULT };
-    let named = words::port(command);
+    let named = words::port(command, script);
     let (port, why) = match (named, told.filter(|port| *port != 0), project.dotenv_port) {
         (Some(port), _, _) => (port, "the command says so"),
         (None, Some(port), _) => (port, "PORT says so"),
@@ -171,6 +171,7 @@ mod tests {
             ("npm run real", &[], "node b.js", 3000),
             ("npm run start", &[], "npm run start", 3000),
             ("tsc && node a.js", &[("yarn.lock", "")], "yarn run start", 3000),
+            ("tsc && node a.js --port 3200", &[("yarn.lock", "")], "yarn run start", 3200),
             ("node 'a b.js'", &[("bun.lock", "")], "bun run start", 3000),
             ("npx tsx a.ts", &[("node_modules/.bin/tsx", "")], "node_modules/.bin/tsx a.ts", 3000),
             ("npx tsx a.ts", &[], "npx tsx a.ts", 3000),
@@ -208,6 +209,8 @@ mod tests {
         assert_guessed(&[("pyproject.toml", scripts), (".venv/bin/serve", "")], ".venv/bin/serve", 3000);
         assert_guessed(&[("Procfile", "worker: x\nweb:  node a.js\n")], "node a.js", 3000);
         assert_guessed(&[("Procfile", "web: node \"$A\"")], "sh -c exec node \"$A\"", 3000);
+        assert_guessed(&[("Procfile", "web: node a.js -p 81 \"a b\"")], "sh -c exec node a.js -p 81 \"a b\"", 81);
+        assert_guessed(&[("Procfile", "web: cd x && PORT='82' y")], "sh -c cd x && PORT='82' y", 82);
         assert_guessed(&[("Procfile", "web: A=\"b\" node a.js | x")], "sh -c A=\"b\" node a.js | x", 3000);
     }
 

@@ -33,8 +33,16 @@ fn is_assignment(word: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Replaces wrappers in a command by what they run, and variables before it by variables of the worker.
-pub(super) fn unwrap(guess: &mut Guess, why: &mut String, project: &Project<'_>, package: &Value, port: &str) {
+/// Replaces wrappers in a command by what they run, and variables before it by variables of the worker. Returns the
+/// script that a wrapper is left to run, if there is one.
+pub(super) fn unwrap(
+    guess: &mut Guess,
+    why: &mut String,
+    project: &Project<'_>,
+    package: &Value,
+    port: &str,
+) -> String {
+    let mut script = String::new();
     for _ in 0..WRAPPERS_MAX {
         let words: Vec<&str> = guess.config.command.iter().map(String::as_str).collect();
         let (variable, next) = match words[..] {
@@ -42,9 +50,9 @@ pub(super) fn unwrap(guess: &mut Guess, why: &mut String, project: &Project<'_>,
             ["env" | "cross-env", ref rest @ ..] if rest.first().is_some_and(|it| is_assignment(it)) => {
                 (None, owned(rest))
             }
-            _ => match inside(&words, project, package, port, why) {
+            _ => match inside(&words, project, package, port, why, &mut script) {
                 Some(next) => (None, next),
-                None => return,
+                None => break,
             },
         };
         if let Some((name, value)) = variable.as_deref().and_then(|it| it.split_once('=')) {
@@ -52,6 +60,7 @@ pub(super) fn unwrap(guess: &mut Guess, why: &mut String, project: &Project<'_>,
         }
         guess.config.command = next;
     }
+    script
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
@@ -59,7 +68,14 @@ fn owned(words: &[&str]) -> Vec<String> {
 }
 
 /// What a wrapper runs, if that can be seen.
-fn inside(words: &[&str], project: &Project<'_>, package: &Value, port: &str, why: &mut String) -> Option<Vec<String>> {
+fn inside(
+    words: &[&str],
+    project: &Project<'_>,
+    package: &Value,
+    port: &str,
+    why: &mut String,
+    left: &mut String,
+) -> Option<Vec<String>> {
     const BINS: [&str; 2] = ["node_modules/.bin/", ".venv/bin/"];
     let script = |name: &str| text(package, &["scripts", name]);
     if let Some((name, line)) = script_of(words).and_then(|name| Some((name, script(name)?))) {
@@ -67,6 +83,7 @@ fn inside(words: &[&str], project: &Project<'_>, package: &Value, port: &str, wh
         let direct = split(line, port).filter(|_| !has_others);
         let says = if direct.is_some() { "is" } else { "takes a shell, or another script before or after it:" };
         why.push_str(&format!(", whose script {name:?} {says} `{line}`"));
+        line.clone_into(left);
         return direct;
     }
     let rest = match words {
@@ -89,13 +106,15 @@ fn script_of<'a>(words: &[&'a str]) -> Option<&'a str> {
     }
 }
 
-/// The port that a command names.
-pub(super) fn port(command: &[String]) -> Option<u16> {
-    const OPTIONS: [&str; 5] = ["--port", "-p", "--bind", "-b", "--listen"];
-    let value = |at: usize| match command[at].split_once('=') {
+/// The port that a command names, or a line for a shell in it or after it.
+pub(super) fn port(command: &[String], script: &str) -> Option<u16> {
+    const OPTIONS: [&str; 6] = ["--port", "-p", "--bind", "-b", "--listen", "PORT"];
+    let lines = command.iter().map(String::as_str).chain([script]);
+    let words: Vec<&str> = lines.flat_map(str::split_ascii_whitespace).collect();
+    let value = |at: usize| match words[at].split_once('=') {
         Some((option, value)) => OPTIONS.contains(&option).then_some(value),
-        None => OPTIONS.contains(&&*command[at]).then(|| command.get(at + 1).map(String::as_str))?,
+        None => OPTIONS.contains(&words[at]).then(|| words.get(at + 1).copied())?,
     };
-    let port = |value: &str| value.rsplit(':').next()?.parse().ok().filter(|port| *port != 0);
-    (0..command.len()).find_map(|at| port(value(at)?))
+    let port = |value: &str| value.trim_matches(['"', '\'']).rsplit(':').next()?.parse().ok().filter(|port| *port != 0);
+    (0..words.len()).find_map(|at| port(value(at)?))
 }
