@@ -17,8 +17,9 @@ command -v cargo-mutants >/dev/null || {
 # here is caught there.
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_TARGET_DIR="$PWD/target/mutants/build"
 export SIMULATION_SEEDS=300
-# A failed test is all that has to be known. The test harness wants that allowed: it has no stable option for it.
-export RUSTC_BOOTSTRAP=1 TEST_SLOWNESS=1
+# A failed test is all that has to be known; the test harness has no stable option for that. Tests with real processes
+# mostly wait.
+export RUSTC_BOOTSTRAP=1 TEST_SLOWNESS=1 RUST_TEST_THREADS=8
 
 # Runs the mutants that are left of a module: MODULE, FILES as a glob, then which tests to build and run. The others are
 # not built: that takes most of a mutant's time. Mutants that survive are no failure of this script's.

@@ -97,9 +97,10 @@ fn as_root_log_on_a_fuse_file_system_is_warned_about_by_the_dry_run_and_at_the_s
     let scene = Scene::new();
     let place = scene.file("mounted");
     fs::create_dir(&place).expect("a directory");
-    let _mounted = EmptyFuse::mount(&place);
     let log = place.join("logs/worker.log");
     let scene = scene.set("log_stdout", quoted(&log));
+    // Dropped before the scene, which removes the directory.
+    let _mounted = EmptyFuse::mount(&place);
     let warning =
         format!("log_stdout {log:?} lies on a FUSE file system, and where that hangs, so does the supervisor");
     let told = scene.run(&["--dry-run"]).stdout;
@@ -120,8 +121,8 @@ fn as_root_fuse_server_that_hangs_stops_no_worker_and_one_that_goes_no_superviso
     let scene = Scene::new();
     let place = scene.file("mounted");
     fs::create_dir(&place).expect("a directory");
-    let mounted = EmptyFuse::mount(&place);
     let scene = scene.set("log_stdout", quoted(place.join("logs/worker.log")));
+    let mounted = EmptyFuse::mount(&place);
     let supervisor = scene.start();
     let worker = supervisor.wait_ready();
     let asked = || mounted.server.asked.load(Ordering::Relaxed);
