@@ -57,10 +57,19 @@ impl FromStr for Host {
         })?;
         // Beside a listener on one address XNU lets a bind of all of them succeed (`in_pcbbind`), so that neither the
         // port could be tried nor a stranger be told from the worker.
-        if ip.is_unspecified() {
+        let plain = ip.to_canonical();
+        if plain.is_unspecified() {
             let one = if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
             let advice = format!("write \"{one}\", also for a worker that listens on all addresses");
             return Err(format!("must be the one address that is probed, not {}; {advice}", shown(text)));
+        }
+        let is_on_a_link = match plain {
+            IpAddr::V4(ip) => ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        if is_on_a_link || plain.is_multicast() {
+            let what = "must be an address of one machine, and need no interface named with it";
+            return Err(format!("{what}, not {}; write \"127.0.0.1\" or \"::1\"", shown(text)));
         }
         Ok(Self(ip))
     }
@@ -187,8 +196,19 @@ mod tests {
         for (text, address) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
             assert_eq!(text.parse::<Host>().map(|host| host.0.to_string()), Ok(address.into()));
         }
-        for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b", "0.0.0.0", "::"] {
+        for wrong in ["", "localhost", "127.0.0.1:80", "127.1", "[::1", "::1%lo0", "a b"] {
             assert!(wrong.parse::<Host>().is_err(), "{wrong}");
+        }
+        for (wrong, part) in [
+            ("0.0.0.0", "write \"127.0.0.1\""),
+            ("::", "write \"::1\""),
+            ("::ffff:0.0.0.0", "all addresses"),
+            ("224.0.0.1", "of one machine"),
+            ("ff02::1", "of one machine"),
+            ("255.255.255.255", "of one machine"),
+            ("fe80::1", "no interface"),
+        ] {
+            assert!(wrong.parse::<Host>().is_err_and(|error| error.contains(part)), "{wrong}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Looks the way a start would, by the same functions where they change nothing, and never opens anything for writing.
 //! The answers hold for this moment and this user.
 
+use std::ffi::CString;
 use std::io;
 use std::path::Path;
 
@@ -56,10 +57,11 @@ fn read_otherwise(names: &[String]) -> Option<String> {
     ))
 }
 
-/// Whether a program could be given the variables, of which secrets are left out; nothing if so.
-pub(super) fn variables(environment: &Environment) -> Option<Finding> {
+/// Whether a program could be given the arguments and the variables, of which secrets are left out; nothing if so.
+pub(super) fn variables(config: &Config, environment: &Environment) -> Option<Finding> {
+    let args: Vec<_> = config.command.iter().flat_map(|word| CString::new(word.as_str())).collect();
     let fault = match environment.to_exec() {
-        Ok(env) => refusal::too_long(&env)?,
+        Ok(env) => refusal::too_long(&args, &env)?,
         Err(error) => error.to_string(),
     };
     Some(Finding::fail("variables", format!("{fault}; put what is so long into a file")))

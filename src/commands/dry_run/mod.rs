@@ -66,7 +66,7 @@ fn look_at_all(Loaded { config, warnings }: &Loaded) -> Vec<Finding> {
     findings.push(files::worker_dir(config));
     findings.extend(files::env_file(config));
     let environment = Environment::build(std::env::vars_os(), config, []).ok().map(|(environment, _)| environment);
-    findings.extend(environment.as_ref().and_then(files::variables));
+    findings.extend(environment.as_ref().and_then(|environment| files::variables(config, environment)));
     findings.push(files::program(config, environment.as_ref()));
     findings.extend(wrapper::finding(&config.command));
     findings.extend(tools::secrets(config));

@@ -40,7 +40,7 @@ const MACHINES: &[u16] = match () {
 pub(crate) fn explain(error: &SpawnError, command: &platform::Command<'_>) -> String {
     let path = command.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
     let fault = match error.cause.raw_os_error() {
-        Some(E2BIG) => too_long(command.env).or_else(|| longest(command.env)),
+        Some(E2BIG) => too_long(command.args, command.env).or_else(|| longest(command.env)),
         Some(_) => fault(&error.path, path.map(OsStr::from_bytes), command.dir),
         None => None,
     };
@@ -134,11 +134,13 @@ fn loader_of(head: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(name)))
 }
 
-/// The variable that no program can be given, if there is one, or that all of them are too long together.
-pub fn too_long(env: &[CString]) -> Option<String> {
+/// The argument or variable that no program can be given, if there is one, or that all variables are too long together.
+pub fn too_long(args: &[CString], env: &[CString]) -> Option<String> {
     let max = platform::exec_string_bytes_max();
-    if let Some(entry) = env.iter().find(|entry| entry.as_bytes_with_nul().len() > max) {
-        return Some(format!("{}, and no program can be given more than {max} in one", described(entry)));
+    let is_too_long = |text: &&CString| text.as_bytes_with_nul().len() > max;
+    let argument = || Some(format!("an argument has {} bytes", args.iter().find(is_too_long)?.as_bytes().len()));
+    if let Some(one) = env.iter().find(is_too_long).map(described).or_else(argument) {
+        return Some(format!("{one}, and no program can be given more than {max} in one"));
     }
     let together: usize = env.iter().map(|entry| entry.as_bytes_with_nul().len()).sum();
     (together > TOGETHER_BYTES_MAX).then(|| longest(env)).flatten()
@@ -244,14 +246,16 @@ mod tests {
     #[test]
     fn the_variable_that_is_too_long_is_named_without_its_value() {
         let entry = |name: &str, length| CString::new(format!("{name}={}", "x".repeat(length))).unwrap();
-        assert_eq!(too_long(&[entry("A", 1), entry("B", 100)]), None);
+        assert_eq!(too_long(&[], &[entry("A", 1), entry("B", 100)]), None);
         let all = vec![entry("A", 1), entry("LONG", TOGETHER_BYTES_MAX), entry("B", 9)];
-        let found = too_long(&all).unwrap();
+        let found = too_long(&[], &all).unwrap();
         assert!(found.contains(&format!("variable LONG has {TOGETHER_BYTES_MAX} bytes")), "{found}");
         let max = platform::exec_string_bytes_max();
         if max < TOGETHER_BYTES_MAX {
-            assert_eq!(too_long(&[entry("A", max - 3)]), None);
-            assert!(too_long(&[entry("A", max - 2)]).unwrap().starts_with("variable A has "));
+            assert_eq!(too_long(&[], &[entry("A", max - 3)]), None);
+            assert!(too_long(&[], &[entry("A", max - 2)]).unwrap().starts_with("variable A has "));
+            let found = too_long(&[entry("a", max)], &all[..1]).unwrap();
+            assert!(found.starts_with(&format!("an argument has {} bytes", max + 2)), "{found}");
         }
     }
 }
