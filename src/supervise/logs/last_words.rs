@@ -26,7 +26,7 @@ pub(crate) fn choose(tail: &[u8]) -> Option<&[u8]> {
 fn last_error<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
     let (mut followers, mut below, mut bare) = (0, None, None);
     for line in lines {
-        if names_its_kind(line) {
+        if names_its_kind(line) && !is_remark(line) {
             if !line.ends_with(b":") || line.windows(2).any(|pair| pair == b": ") {
                 return Some(line);
             }
@@ -98,9 +98,12 @@ fn is_numbered(line: &[u8]) -> bool {
     digits > 0 && (line[digits..].starts_with(b" |") || line[digits..].starts_with(b": "))
 }
 
-/// A runtime's version or advice, which comes last of all.
+/// A runtime's version or advice, which comes last of all, or what runs a script says of it: its line, and that it has
+/// ended.
 fn is_remark(line: &[u8]) -> bool {
-    [&b"Bun v"[..], b"Node.js v", b"note: ", b"hint: "].iter().any(|start| line.starts_with(start))
+    [&b"Bun v"[..], b"Node.js v", b"note: ", b"hint: ", b"$ ", b"error: script \"", b"[ELIFECYCLE]"]
+        .iter()
+        .any(|start| line.starts_with(start))
         || (line.starts_with(b"(") && line.ends_with(b")"))
 }
 
