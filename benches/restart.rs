@@ -1,7 +1,8 @@
 //! How long a restart takes: from SIGKILL of a ready worker to the first instruction of the next.
 //!
 //! All contenders run side by side, each over a worker of its own, and are killed in turn, round by round, so that a
-//! busy machine is busy for all of them. The bare loop is the faster of two, over vfork and over posix_spawn. Peers
+//! busy machine is busy for all of them. The bare loop is the faster of two, over vfork and over posix_spawn; a
+//! third one, with a session for the worker, shows what that costs whoever wants to find all that it starts. Peers
 //! that restart no more than once a second are measured in rounds of their own, where every worker has lived longer
 //! than that; the product and the bare loop take part in both. On Linux the same once more on one processor, where what
 //! a supervisor does after it has started the worker is time that the worker waits for.
@@ -11,8 +12,8 @@ mod support;
 use std::time::Duration;
 
 use support::{
-    Contender, Recipe, Results, Summary, THROTTLE, absent_peers, bare_spawn, bare_vfork, calls, is_earnest,
-    on_one_processor, peers, product, rounds, steps,
+    Contender, Recipe, Results, Summary, THROTTLE, absent_peers, bare_session, bare_spawn, bare_vfork, calls,
+    is_earnest, on_one_processor, peers, product, rounds, steps,
 };
 
 const ROUNDS: usize = 400;
@@ -27,7 +28,7 @@ const RESTART: &str = "from SIGKILL to the next worker, ms";
 
 fn main() {
     let mut results = Results::new("restart");
-    let alone = [bare_vfork(), bare_spawn(), product()];
+    let alone = [bare_vfork(), bare_spawn(), bare_session(), product()];
     compare(&mut results, "Restart at once", &alone, rounds(ROUNDS, ROUNDS_SMOKE), Duration::ZERO);
     if is_earnest() {
         let table = "Restart at once, with one processor for everybody";
@@ -41,7 +42,7 @@ fn main() {
         on_one_processor(|| compare(&mut results, table, &all, ROUNDS_WITH_PEERS, THROTTLE));
     }
     steps::measure(&mut results, rounds(ROUNDS, ROUNDS_SMOKE));
-    calls::count(&mut results, &[&alone[2..], &peers].concat());
+    calls::count(&mut results, &[&alone[3..], &peers].concat());
     for name in absent_peers() {
         results.remark(format!("{name}: not installed, not measured"));
     }

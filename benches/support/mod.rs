@@ -39,7 +39,7 @@ pub(crate) use crowd::Crowd;
 pub(crate) use figures::{Figure, Results, Summary};
 pub(crate) use machine::{Machine, on_one_processor};
 pub(crate) use peers::{
-    RARELY_SECS, absent_peers, bare_spawn, bare_vfork, peers, product, product_apart, product_before,
+    RARELY_SECS, absent_peers, bare_session, bare_spawn, bare_vfork, peers, product, product_apart, product_before,
     product_before_with_sync, product_of_cargo, product_of_example, product_with_sync, put, shell_loop, supervise,
 };
 pub(crate) use programs::{bare, helper, product_program, roomy, worker};

@@ -30,6 +30,17 @@ pub(crate) fn bare_spawn() -> Recipe {
     Recipe { name: "bare loop, posix_spawn", prepare: |_, site| bare_loop("spawn", site), ..BARE }
 }
 
+/// The bare loop over vfork, with a session for the worker. Linux makes a scheduling group for each (sched(7), the
+/// autogroup feature).
+pub(crate) fn bare_session() -> Recipe {
+    Recipe {
+        name: "bare loop, vfork and setsid",
+        prepare: |_, site| bare_loop("session", site),
+        note: "a session, which is what finds all that a worker has started; no logs, no checks",
+        ..BARE
+    }
+}
+
 const BARE: Recipe = Recipe {
     name: "",
     prepare: |_, site| bare_loop("vfork", site),
