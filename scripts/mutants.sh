@@ -17,15 +17,18 @@ command -v cargo-mutants >/dev/null || {
 # here is caught there.
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0 CARGO_TARGET_DIR="$PWD/target/mutants/build"
 export SIMULATION_SEEDS=300
-# A failed test is all that has to be known; the test harness has no stable option for that. Tests with real processes
-# mostly wait.
+# A failed test is all that has to be known; the test harness has no stable option for that. It leaves what its other
+# tests have started. Tests with real processes mostly wait.
 export RUSTC_BOOTSTRAP=1 TEST_SLOWNESS=1 RUST_TEST_THREADS=8
+trap 'pkill -KILL -f "^$CARGO_TARGET_DIR/debug/" || true' EXIT
 
 # Runs the mutants that are left of a module: MODULE, FILES as a glob, then which tests to build and run. The others are
 # not built: that takes most of a mutant's time. Mutants that survive are no failure of this script's.
 mutate() {
-    module=$1 files=$2 package=worker-supervisor
-    [ "$module" != platform ] || package=worker-supervisor-platform
+    module=$1 files=$2 packages='--package worker-supervisor'
+    # What it is for is tried by the program's tests too, which the run without a mutant would not find.
+    [ "$module" != platform ] ||
+        packages='--package worker-supervisor-platform --test-workspace true --baseline skip'
     shift 2
     for test; do
         set -- "$@" "--cargo-arg=$test"
@@ -33,7 +36,7 @@ mutate() {
     done
     mkdir -p "target/mutants/$module"
     # shellcheck disable=SC2086
-    cargo mutants --package "$package" --iterate --no-shuffle --colors never ${MUTANTS_OPTIONS-} --file "$files" \
+    cargo mutants $packages --iterate --no-shuffle --colors never ${MUTANTS_OPTIONS-} --file "$files" \
         --output "target/mutants/$module" "$@" -- -- -Z unstable-options --fail-fast || [ $? -le 3 ]
 }
 
@@ -67,7 +70,9 @@ for asked; do
             --test=operator_commands --test=restart --test=status --test=watch
         ;;
     platform)
-        mutate platform 'platform/src/**/{linux,mod,sock_diag}.rs' --lib --test=contract --test=linux
+        cargo build --example worker
+        mutate platform 'platform/src/**/{linux,mod,sock_diag}.rs' --lib --test=contract --test=linux --test=life \
+            --test=orphan --test=orphan_linux --test=port --test=port_linux --test=stop
         ;;
     *)
         echo "mutants.sh: no module $asked" >&2
