@@ -45,9 +45,10 @@ pub fn status(
     output: &mut dyn Write,
 ) -> Result<ExitCode, Error> {
     let view = View::look(config, reading)?;
+    let code = view.code();
     match form {
-        StatusForm::Page => print(output, &view.page(style), view.code()),
-        StatusForm::Json => print(output, &view.json(), view.code()),
+        StatusForm::Page => print(output, &view.page(style), code),
+        StatusForm::Json => print(output, &view.json(), code),
         StatusForm::Prometheus => print(output, &prometheus::metrics(&view), ExitCode::Ok),
     }
 }
@@ -58,5 +59,5 @@ pub fn status(
 /// As [`status`].
 pub(crate) fn find_running(config: &Config) -> Result<Option<Status>, Error> {
     let found = Found::look(config)?;
-    Ok(if found.is_running(config) { found.file.ok().flatten() } else { None })
+    Ok(if found.is_running(config) { found.into_status() } else { None })
 }

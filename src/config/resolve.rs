@@ -75,8 +75,8 @@ fn read(path: &Path, home: Option<&OsStr>) -> Result<(Loaded, Vec<Problem>), Con
     let (text, table, broken) = parse(&bytes);
     let roots = Roots { dir: absolute.parent().unwrap_or(&absolute), home };
     let mut reader = Reader::new(text, &table, roots);
-    let config = resolve(&mut reader, &absolute, roots);
-    let doubts = doubtful_variables(&config).into_iter().chain(doubtful_paths(&config));
+    let mut config = resolve(&mut reader, &absolute, roots);
+    let doubts = doubtful_variables(&config).into_iter().chain(doubtful_paths(&mut config));
     let warnings = warning.into_iter().chain(doubts).collect();
     // Where there is no TOML, all that is missing goes without saying.
     let problems = broken.map_or_else(|| reader.into_problems(), |problem| vec![problem]);
@@ -171,16 +171,15 @@ fn doubtful_variables(config: &Config) -> Vec<String> {
 }
 
 /// Which paths hold what a shell would expand, as sentences for the log.
-fn doubtful_paths(config: &Config) -> Vec<String> {
-    let mut config = config.clone();
+fn doubtful_paths(config: &mut Config) -> Vec<String> {
     let mut warnings = Vec::new();
     for row in KEYS {
         let text = if let Kind::Path(field) = row.kind {
-            field(&mut config).to_str()
+            field(config).to_str()
         } else if let Kind::OptionalPath(field) = row.kind {
-            field(&mut config).as_deref().and_then(Path::to_str)
+            field(config).as_deref().and_then(Path::to_str)
         } else if let Kind::Command(field) = row.kind {
-            field(&mut config).first().map(String::as_str)
+            field(config).first().map(String::as_str)
         } else {
             None
         };

@@ -34,7 +34,7 @@ pub enum Trust {
 pub(super) struct Found {
     held: Held,
     record: Record,
-    pub(super) file: io::Result<Option<Status>>,
+    file: io::Result<Option<Status>>,
 }
 
 impl Found {
@@ -63,6 +63,10 @@ impl Found {
 
     pub(super) fn status(&self) -> Option<&Status> {
         self.file.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    pub(super) fn into_status(self) -> Option<Status> {
+        self.file.ok().flatten()
     }
 
     /// Whether a supervisor runs there, and says that it is the one of this very config.

@@ -65,18 +65,19 @@ impl<'a> View<'a> {
     }
 
     /// What stays the same as long as nothing happens: everything but ages, and when and how the worker was last asked.
-    pub(super) fn gist(&self) -> String {
-        let Some(status) = self.found.status().filter(|_| !self.is_unknown()) else { return self.page(Style::Plain) };
-        let timeless =
-            Status { updated_ms: 0, updated_boot_ms: 0, last_probe: None, next_deadline_ms: None, ..status.clone() };
-        format!("{}{}", self.trust as u8, as_json(Some(&timeless), true, true))
+    /// None where there is no status to show.
+    pub(super) fn gist(self) -> Option<String> {
+        let status = if self.is_unknown() { None } else { self.found.into_status() }?;
+        let timeless = Status { updated_ms: 0, updated_boot_ms: 0, last_probe: None, next_deadline_ms: None, ..status };
+        Some(format!("{}{}", self.trust as u8, as_json(Some(timeless), true, true)))
     }
 
-    pub(super) fn json(&self) -> String {
+    pub(super) fn json(self) -> String {
         if self.is_unknown() {
             return UNKNOWN_JSON.to_owned();
         }
-        as_json(self.found.status(), self.trust != Trust::Dead, self.is_healthy())
+        let (running, healthy) = (self.trust != Trust::Dead, self.is_healthy());
+        as_json(self.found.into_status(), running, healthy)
     }
 }
 
@@ -88,9 +89,9 @@ pub(crate) fn unknown(config: &Config) -> String {
 
 const UNKNOWN_JSON: &str = "{\"running\":null,\"healthy\":false}\n";
 
-fn as_json(status: Option<&Status>, running: bool, healthy: bool) -> String {
+fn as_json(status: Option<Status>, running: bool, healthy: bool) -> String {
     let Some(status) = status else { return format!("{{\"running\":{running},\"healthy\":{healthy}}}\n") };
-    let status = Status { running, healthy, ..status.clone() };
+    let status = Status { running, healthy, ..status };
     serde_json::to_string(&status).unwrap_or_default() + "\n"
 }
 
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn json_says_whether_it_can_be_believed() {
-        let text = as_json(Some(&Status { pid: Some(4711), healthy: true, ..Status::default() }), false, false);
+        let text = as_json(Some(Status { pid: Some(4711), healthy: true, ..Status::default() }), false, false);
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((&value["running"], &value["healthy"], &value["pid"]), (&false.into(), &false.into(), &4711.into()));
         assert_eq!(as_json(None, false, false), "{\"running\":false,\"healthy\":false}\n");

@@ -68,7 +68,10 @@ struct Seen {
 impl Seen {
     fn look(config: &Config, reading: Reading, style: Style) -> Seen {
         match View::look(config, reading) {
-            Ok(view) => Seen { gist: view.gist(), page: view.page(style), code: view.code() },
+            Ok(view) => {
+                let (page, code) = (view.page(style), view.code());
+                Seen { gist: view.gist().unwrap_or_else(|| page.clone()), page, code }
+            }
             Err(error) => {
                 let page = format!("{}: {error}\n", config.name);
                 Seen { gist: page.clone(), page, code: error.code }
