@@ -13,7 +13,7 @@ use operator_support::Dir;
 use worker_supervisor::supervise::logs::rotation::Rotation;
 
 /// More steps than any of these logs takes.
-const STEPS_MAX: usize = 300;
+const STEPS_MAX: usize = 1000;
 
 fn rotate(path: &Path, keep: u32) -> usize {
     let mut rotation = Rotation::start(path, 0, keep).expect("no error").expect("the log is long enough");
@@ -74,8 +74,8 @@ fn a_long_log_takes_several_steps_and_nothing_written_between_them_is_lost() {
         writer.write_all(line.as_bytes()).expect("written");
         written.extend_from_slice(line.as_bytes());
     }
-    // Copied and given back by 1 MiB each, and one to end it. A clone has it all at once.
-    assert!((39..=42).contains(&steps) || cfg!(not(target_os = "linux")), "{steps}");
+    // Copied and given back by 256 KiB each, and one to end it. A clone has it all at once.
+    assert!((158..=162).contains(&steps) || cfg!(not(target_os = "linux")), "{steps}");
     assert!(fs::read(dir.join("a.log.1")).expect("read") == written);
     assert_eq!(text(&log), "");
 }
@@ -98,7 +98,7 @@ fn allocated(path: &Path) -> u64 {
 }
 
 #[test]
-fn no_step_gives_back_more_than_some_mib_of_a_big_log_or_of_the_copy_that_it_replaces() {
+fn no_step_gives_back_more_than_a_mib_of_a_big_log_or_of_the_copy_that_it_replaces() {
     const MIB: u64 = 1024 * 1024;
     let dir = Dir::new();
     let (log, oldest) = (dir.join("a.log"), dir.join("a.log.2"));
@@ -112,7 +112,7 @@ fn no_step_gives_back_more_than_some_mib_of_a_big_log_or_of_the_copy_that_it_rep
         most = most.max(before.0.saturating_sub(now.0)).max(before.1.saturating_sub(now.1));
         before = now;
     });
-    assert!(most <= 2 * MIB && before.0 <= 2 * MIB || cfg!(not(target_os = "linux")), "{most} {before:?}");
+    assert!(most <= MIB && before.0 <= MIB || cfg!(not(target_os = "linux")), "{most} {before:?}");
     assert_eq!((text(&log).len(), text(&oldest)), (0, "one".to_owned()));
     assert_eq!(fs::metadata(dir.join("a.log.1")).expect("a copy").len(), 20 * MIB);
 }
@@ -161,7 +161,7 @@ fn a_big_half_copy_of_a_rotation_that_was_killed_is_taken_down_in_steps() {
     fs::write(&log, "new").expect("written");
     fs::write(&half, vec![b'x'; 8 << 20]).expect("written");
     fs::set_permissions(&half, fs::Permissions::from_mode(0o600)).expect("a mode");
-    assert!(rotate_watched(&log, 1, || ()) >= 8);
+    assert!(rotate_watched(&log, 1, || ()) >= 32);
     assert_eq!((text(&log), text(&dir.join("a.log.1"))), (String::new(), "new".to_owned()));
 }
 
@@ -173,12 +173,12 @@ fn a_short_log_takes_one_step() {
     assert_eq!(rotate(&log, 1), 1);
 }
 
-/// Writes so many MiB, each of a letter of its own.
-fn write_more(writer: &mut File, written: &mut Vec<u8>, mib: usize) {
+/// Writes so many KiB, each of a letter of its own.
+fn write_more(writer: &mut File, written: &mut Vec<u8>, kib: usize) {
     let from = written.len();
-    for _ in 0..mib {
-        let letter = 1 + (written.len() >> 20) as u8;
-        written.resize(written.len() + (1 << 20), letter);
+    for _ in 0..kib {
+        let letter = 1 + (written.len() >> 10) as u8 % 251;
+        written.resize(written.len() + (1 << 10), letter);
     }
     writer.write_all(&written[from..]).expect("written");
 }
@@ -186,18 +186,18 @@ fn write_more(writer: &mut File, written: &mut Vec<u8>, mib: usize) {
 /// A rotation that its worker has outrun: `.1` is whole, and it no longer follows. With what was written.
 fn outrun(log: &Path) -> (Rotation, Vec<u8>) {
     let (mut writer, mut written) = (append(log), Vec::new());
-    write_more(&mut writer, &mut written, 4);
+    write_more(&mut writer, &mut written, 4 << 10);
     let mut rotation = Rotation::start(log, 0, 1).expect("no error").expect("long enough");
     let copy = log.with_extension("log.1");
     let follows = |_: &usize| {
-        write_more(&mut writer, &mut written, 2);
+        write_more(&mut writer, &mut written, 512);
         assert!(!rotation.step().expect("a step"), "ended");
         !copy.exists()
     };
     let steps = (0..STEPS_MAX).take_while(follows).count();
-    // Each copies 1 MiB, until more than 64 MiB beyond the first 4 are copied.
-    assert!(steps == 69 || cfg!(not(target_os = "linux")), "{steps}");
-    write_more(&mut writer, &mut written, 8);
+    // Each copies 256 KiB, until more than 64 MiB beyond the first 4 are copied.
+    assert!(steps == 4 * 68 + 1 || cfg!(not(target_os = "linux")), "{steps}");
+    write_more(&mut writer, &mut written, 8 << 10);
     (rotation, written)
 }
 

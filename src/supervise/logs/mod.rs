@@ -1,7 +1,7 @@
 //! The worker's log files, seen from the supervisor: when to rotate them, and what a dead worker said last.
 //!
 //! The worker writes them itself and pays for it itself. Looking costs one `stat` call a log, at a spawn and then once
-//! a health interval; a rotation goes a megabyte per turn of the loop, so that nothing waits for it.
+//! a health interval; a rotation goes 256 KiB per turn of the loop, so that nothing waits for it.
 
 pub(crate) mod last_words;
 pub mod rotation;

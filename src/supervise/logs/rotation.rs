@@ -21,8 +21,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What one step copies or gives back at most, in bytes: a millisecond, or 70 where a disk has to be waited for.
-const STEP_BYTES_MAX: u64 = 1024 * 1024;
+/// What one step copies or gives back at most, in bytes: less than a millisecond, 5 at most where the disk keeps up.
+const STEP_BYTES_MAX: u64 = 256 * 1024;
 /// So near to the end the copy is finished in one go, in bytes.
 const NEAR_BYTES: u64 = 64 * 1024;
 /// Holes begin and end where blocks do, or they would free less.
@@ -152,7 +152,7 @@ impl Rotation {
         self.copy.seek(SeekFrom::Start(self.copied - self.hole)).map(drop)
     }
 
-    /// Copies a MiB at most, or gives one back. True: the log is rotated.
+    /// Copies 256 KiB at most, or gives as much back. True: the log is rotated.
     ///
     /// # Errors
     /// What read, write, rename or ftruncate report, or that somebody else truncated the log. The rotation has then
