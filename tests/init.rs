@@ -129,6 +129,13 @@ fn a_job_and_an_ecosystem_file_are_taken_over() {
         &config,
         &["command = [\"bash\", \"./mail.sh\", \"-p\", \"4300\"]", "port = 4300", "\"A\" = \"1\"", "\"B\" = \"y\""],
     );
+    for (apps, is_one_of_several) in
+        [(r#"[{"script": "a.js"}]"#, false), (r#"[{"script": "a.js"}, {"script": "b.js"}]"#, true)]
+    {
+        let dir = project(&[("e.json", &*format!("{{\"apps\": {apps}}}")), ("a.js", "")]);
+        let said = text(&run(&dir, &["init", "e.json"]).stdout).to_owned();
+        assert_eq!(said.contains("the first program of the file is taken"), is_one_of_several, "{said}");
+    }
 }
 
 #[test]
@@ -157,6 +164,8 @@ fn an_existing_file_is_never_written_over() {
 #[test]
 fn what_cannot_be_used_is_one_error_and_leaves_nothing() {
     let (huge, deep) = (" ".repeat(1_100_000), "[".repeat(1000));
+    let nested = |tag: &str, inner: &str| format!("<plist>{}", format!("<{tag}>{inner}").repeat(1_000));
+    let (lists, tables) = (nested("array", ""), nested("dict", "<key>a</key>"));
     for (files, arguments, mention) in [
         (&[][..], &[][..], "nothing here says what to run"),
         (&[("package.json", "{")], &[], "is not JSON"),
@@ -166,6 +175,8 @@ fn what_cannot_be_used_is_one_error_and_leaves_nothing() {
         (&[("ecosystem.config.js", "module.exports = {}")], &["ecosystem.config.js"], "JavaScript"),
         (&[("a.plist", "bplist00")], &["a.plist"], "plutil"),
         (&[("a.plist", "<plist><dict><key>Program</key>")], &["a.plist"], "damaged"),
+        (&[("a.plist", &*lists)], &["a.plist"], "damaged"),
+        (&[("a.plist", &*tables)], &["a.plist"], "damaged"),
         (&[("a.json", "{}")], &["a.json"], "no ecosystem file"),
         (&[], &["none.plist"], "no such file"),
         (&[("a.json", r#"{"script": "a.sh", "env": {"A=B": "c"}}"#)], &["a.json"], "can't name a variable"),

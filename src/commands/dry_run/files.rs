@@ -144,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn of_many_variables_that_others_would_read_otherwise_some_are_named() {
+        let told = |count: usize| read_otherwise(&vec!["A".to_owned(); count]).unwrap_or_default();
+        assert_eq!(told(0), "");
+        assert!(told(NAMES_MAX).contains("read A, A") && !told(NAMES_MAX).contains("more"), "{}", told(NAMES_MAX));
+        assert!(told(NAMES_MAX + 2).contains(" and 2 more otherwise"), "{}", told(NAMES_MAX + 2));
+    }
+
+    #[test]
     fn a_log_that_cannot_be_opened_is_a_warning() {
         let path = Path::new("/l/w.log");
         let look = |error| log("log_stderr", path, Err(error), || Err("nothing can be created in \"/l\": no".into()));

@@ -169,6 +169,7 @@ mod tests {
             ("node a.js", &[(".env", "5000")], "node a.js", 5000),
             ("node a.js -p $PORT", &[], "node a.js -p 3000", 3000),
             ("npm run real", &[], "node b.js", 3000),
+            ("npm real", &[], "node b.js", 3000),
             ("npm run start", &[], "npm run start", 3000),
             ("tsc && node a.js", &[("yarn.lock", "")], "yarn run start", 3000),
             ("tsc && node a.js --port 3200", &[("yarn.lock", "")], "yarn run start", 3200),

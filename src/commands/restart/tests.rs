@@ -131,3 +131,12 @@ fn a_supervisor_that_writes_nothing_has_not_reacted() {
     assert!(!has_reacted(&unseen, &Status::default()));
     assert!(has_reacted(&unseen, &status("running", 1, SINCE_MS)));
 }
+
+#[test]
+fn silence_is_explained_by_a_state_directory_that_cannot_be_written() {
+    let root = std::env::temp_dir().join(format!("ws-silence-{}", std::process::id()));
+    let dir = StateDir::open(&root, "demo").unwrap();
+    assert!(silence(&dir, 7).contains("does not react"), "{}", silence(&dir, 7));
+    std::fs::remove_dir_all(root).unwrap();
+    assert!(silence(&dir, 7).starts_with("cannot write in "), "{}", silence(&dir, 7));
+}

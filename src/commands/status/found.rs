@@ -155,6 +155,24 @@ mod tests {
     }
 
     #[test]
+    fn a_running_supervisor_is_that_of_the_config_by_whatever_path() {
+        let dir = std::env::temp_dir().join(format!("ws-found-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let [real, link, other] = ["real", "link", "other"].map(|name| dir.join(name));
+        fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let is_running = |held, config_path: &Path, path: &Path| {
+            let status = Status { config_path: config_path.display().to_string(), ..Status::default() };
+            let found = Found { held, record: Record::Nobody, file: Ok(Some(status)) };
+            found.is_running(&Config { path: path.into(), ..Config::default() })
+        };
+        assert!(is_running(Held::Unknown, &real, &real) && is_running(Held::Unknown, &real, &link));
+        assert!(is_running(Held::Unknown, &other, &other), "a config that has been removed since");
+        assert!(!is_running(Held::Unknown, &real, &other) && !is_running(Held::Free, &real, &real));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn a_start_may_take_all_of_its_time_before_it_counts_as_stale() {
         let status = Status { state: "starting".into(), since_ms: NOW_MS, updated_ms: NOW_MS, ..Status::default() };
         let status = Status { health_interval_ms: 1_000, startup_timeout_ms: 60_000, ..status };

@@ -82,6 +82,14 @@ demo: healthy for 2 h 3 min
 }
 
 #[test]
+fn of_a_first_worker_no_restart_is_told() {
+    let shown =
+        |restarts| render(&Status { restarts, last_exit: None, ..healthy() }, Trust::Fresh, NOW_MS, Style::Plain);
+    assert!(!shown(0).contains("restarts"), "{}", shown(0));
+    assert!(shown(1).contains("\n  restarts     1\n"), "{}", shown(1));
+}
+
+#[test]
 fn what_stands_in_the_way_comes_first() {
     let expected = "\
 demo: backing off for 1.0 s
