@@ -222,7 +222,9 @@ fn a_supervisor_gives_way_to_one_that_has_taken_its_place() {
     assert!(said.contains(&format!("another supervisor (pid {}) has the state directory now", second.pid())), "{said}");
     let heir = second.wait_ready();
     assert_eq!(scene.report().starts().len(), 2, "{}", scene.story());
-    assert_eq!(scene.status().map(|status| status["supervisor_pid"].as_i64()), Some(Some(second.pid().into())));
+    wait_until("a status of the second one", LIMIT, || {
+        scene.status().is_some_and(|status| status["supervisor_pid"] == second.pid())
+    });
     let record = read_to_string(scene.file("state/worker/worker.json")).expect("not taken away by the first one");
     assert!(record.contains(&heir.to_string()), "{record}");
     assert_eq!(second.stop(), 0);

@@ -51,8 +51,11 @@ fn assert_variables(scene: &Scene, expected: &[(&str, Option<&str>)]) {
     }
 }
 
-fn in_status(scene: &Scene, field: &str) -> serde_json::Value {
-    scene.status().expect("a status file")[field].clone()
+/// Waits until the status, which is written a little later than the log, has this in the field.
+#[track_caller]
+fn wait_for_field(scene: &Scene, field: &str, expected: &serde_json::Value) {
+    let has_it = || scene.status().is_some_and(|status| status[field] == *expected).then_some(());
+    wait_for(&format!("{field} to be {expected}"), LIMIT, || scene.story(), has_it);
 }
 
 #[track_caller]
@@ -94,7 +97,7 @@ fn envelope_of_agent_secrets_is_opened_and_a_failure_in_it_is_one() {
     assert_variables(&scene, &[("V_GOOD", Some("opened")), ("V_BAD", None)]);
     let warning = supervisor.wait_for_log("cannot lease secret V_BAD: ");
     assert!(warning.contains("the tool says \"no secret is named bad\"; starting without it"), "{warning}");
-    assert_eq!(in_status(&scene, "absent_secrets"), serde_json::json!(["V_BAD"]));
+    wait_for_field(&scene, "absent_secrets", &serde_json::json!(["V_BAD"]));
 }
 
 #[test]
@@ -185,14 +188,15 @@ fn missing_required_secret_keeps_the_worker_from_starting_until_it_is_there() {
             "cannot lease required secrets: V_TOKEN (the tool failed: exit code 1, saying \"no secret is there\")";
         assert!(line.contains(ERROR) && line.contains(&format!("{reason}; retrying in {delay} ")), "{line}");
     }
-    let problem = in_status(&scene, "problem");
-    assert!(problem.as_str().is_some_and(|problem| problem.contains("V_TOKEN")), "{problem}");
-    assert_eq!(in_status(&scene, "absent_secrets"), serde_json::json!(["V_TOKEN"]));
+    let told = || Some(scene.status()?["problem"].as_str()?.to_owned());
+    let problem = wait_for("a problem", LIMIT, || scene.story(), told);
+    assert!(problem.contains("V_TOKEN"), "{problem}");
+    wait_for_field(&scene, "absent_secrets", &serde_json::json!(["V_TOKEN"]));
     assert_eq!(scene.report().starts().len(), 0);
     store(&scene, "token", "at last\n");
     supervisor.wait_ready();
     assert_variables(&scene, &[("V_TOKEN", Some("at last")), ("V_OTHER", Some("x"))]);
-    assert_eq!(in_status(&scene, "problem"), serde_json::Value::Null);
+    wait_for_field(&scene, "problem", &serde_json::Value::Null);
     assert_eq!(runs(&scene).matches("other\n").count(), 1, "what is known is not leased again");
 }
 
@@ -219,7 +223,7 @@ fn missing_optional_secret_is_left_out_and_warned_about_once() {
         assert!(matches!(&warnings[..], [line] if line.contains(reason) && line.contains(WARN)), "{warnings:#?}");
     }
     assert_eq!(runs(&scene).lines().count(), 4, "a tool that fails without need is left alone for a while");
-    assert_eq!(in_status(&scene, "absent_secrets").as_array().map(Vec::len), Some(4));
+    wait_for_field(&scene, "absent_secrets", &serde_json::json!(["V_EMPTY", "V_FAILED", "V_KILLED", "V_NUL"]));
 }
 
 #[test]
@@ -298,7 +302,7 @@ fn failed_refresh_goes_on_with_the_last_value_and_says_so() {
     store(&scene, "token", "good\n");
     let supervisor = scene.start();
     let first = supervisor.wait_ready();
-    assert_eq!(in_status(&scene, "stale_secrets"), serde_json::json!([]));
+    wait_for_field(&scene, "stale_secrets", &serde_json::json!([]));
     fs::remove_file(scene.file("vault/token")).expect("a file");
     send_signal(first, Signal::SIGKILL);
     let second = supervisor.wait_nth_ready(2);
@@ -309,14 +313,14 @@ fn failed_refresh_goes_on_with_the_last_value_and_says_so() {
         "cannot refresh secret V_TOKEN: the tool failed: exit code 1, saying \"no secret is there\"; using its last",
     );
     assert!(matches!(&warnings[..], [line] if line.contains(WARN)), "{warnings:#?}");
-    assert_eq!(in_status(&scene, "stale_secrets"), serde_json::json!(["V_TOKEN"]));
-    assert_eq!(in_status(&scene, "absent_secrets"), serde_json::json!([]));
+    wait_for_field(&scene, "stale_secrets", &serde_json::json!(["V_TOKEN"]));
+    wait_for_field(&scene, "absent_secrets", &serde_json::json!([]));
     store(&scene, "token", "better\n");
     send_signal(third, Signal::SIGKILL);
     supervisor.wait_nth_ready(4);
     assert_variables(&scene, &[("V_TOKEN", Some("better"))]);
     supervisor.wait_for_log("secret V_TOKEN can be leased again");
-    assert_eq!(in_status(&scene, "stale_secrets"), serde_json::json!([]));
+    wait_for_field(&scene, "stale_secrets", &serde_json::json!([]));
 }
 
 #[test]

@@ -131,3 +131,20 @@ impl<'a> Reader<'a> {
         Some(plain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_dictionaries_lie_in_each_other_as_deep_as_is_allowed() {
+        let is_read = |opening: &str, closing: &str, depth: usize| {
+            let nested = format!("{}<true/>{}", opening.repeat(depth), closing.repeat(depth));
+            let job = format!("<plist><dict><key>Program</key><string>/a</string><key>A</key>{nested}</dict></plist>");
+            read(job.as_bytes()).is_ok()
+        };
+        for (opening, closing) in [("<array>", "</array>"), ("<dict><key>a</key>", "</dict>")] {
+            assert!(is_read(opening, closing, DEPTH_MAX - 1) && !is_read(opening, closing, DEPTH_MAX));
+        }
+    }
+}

@@ -68,8 +68,7 @@ impl<'a> View<'a> {
     /// None where there is no status to show.
     pub(super) fn gist(self) -> Option<String> {
         let status = if self.is_unknown() { None } else { self.found.into_status() }?;
-        let timeless = Status { updated_ms: 0, updated_boot_ms: 0, last_probe: None, next_deadline_ms: None, ..status };
-        Some(format!("{}{}", self.trust as u8, as_json(Some(timeless), true, true)))
+        Some(format!("{}{}", self.trust as u8, as_json(Some(timeless(status)), true, true)))
     }
 
     pub(super) fn json(self) -> String {
@@ -89,6 +88,10 @@ pub(crate) fn unknown(config: &Config) -> String {
 
 const UNKNOWN_JSON: &str = "{\"running\":null,\"healthy\":false}\n";
 
+fn timeless(status: Status) -> Status {
+    Status { updated_ms: 0, updated_boot_ms: 0, last_probe: None, next_deadline_ms: None, ..status }
+}
+
 fn as_json(status: Option<Status>, running: bool, healthy: bool) -> String {
     let Some(status) = status else { return format!("{{\"running\":{running},\"healthy\":{healthy}}}\n") };
     let status = Status { running, healthy, ..status };
@@ -98,6 +101,15 @@ fn as_json(status: Option<Status>, running: bool, healthy: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supervise::report::status::Probe;
+
+    #[test]
+    fn what_only_time_changes_is_no_news() {
+        let probe = Probe { at_ms: 1, healthy: true, result: "200".into(), latency_us: 1 };
+        let first = Status { generation: 2, ..Status::default() };
+        let later = Status { updated_ms: 1, updated_boot_ms: 1, next_deadline_ms: Some(1), ..first.clone() };
+        assert_eq!(timeless(Status { last_probe: Some(probe), ..later }), first);
+    }
 
     #[test]
     fn json_says_whether_it_can_be_believed() {
