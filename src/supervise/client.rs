@@ -211,14 +211,16 @@ fn reason_of(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     #[test]
     fn what_a_worker_does_to_a_connection_is_told_in_words_and_what_else_fails_in_the_systems() {
-        let reason = |kind: ErrorKind| reason_of(&kind.into());
-        assert_eq!(reason(ErrorKind::ConnectionRefused), "connection refused");
-        assert_eq!(reason(ErrorKind::ConnectionReset), "connection reset");
-        assert_eq!(reason(ErrorKind::BrokenPipe), "connection closed");
+        let reason = |errno: Errno| reason_of(&errno.into());
+        assert_eq!(reason(Errno::ECONNREFUSED), "connection refused");
+        assert_eq!(reason(Errno::ECONNRESET), "connection reset");
+        assert_eq!(reason(Errno::EPIPE), "connection closed");
         assert_eq!(reason_of(&io::Error::other("no route")), "no route");
     }
 }
