@@ -221,6 +221,8 @@ fn who_has_the_port_without_listening_is_said() {
     let expected = format!("which has it as the local port of a connection to {peer}");
     assert!(line.contains(&own) && line.contains(&expected), "{line}");
     assert_eq!(supervisor.stop(), 0);
+    let checked = scene.run(&["--dry-run"]);
+    assert!(checked.stdout.contains(&format!("{expected}; stop it, or set port to another")), "{}", checked.stdout);
 }
 
 #[test]

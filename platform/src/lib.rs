@@ -105,7 +105,7 @@ pub use crate::ports::{
 };
 pub use crate::process::{
     Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
-    sees_other_pids,
+    pid_namespace,
 };
 pub use crate::signals::{Signal, Signals};
 pub use crate::space::{begin_write, clone, free, remote_file_system};

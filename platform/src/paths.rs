@@ -42,6 +42,8 @@ pub struct SafePath {
 /// that something is missing, unless the path goes back from there.
 pub fn safe_path(path: &Path) -> io::Result<SafePath> {
     let (mut real, mut left, mut links) = (PathBuf::from("/"), path.to_owned(), 0);
+    // Whether the last link was one of the kernel's own, which may lead to what has no name.
+    let mut is_of_proc = false;
     // What was found at `real`.
     let mut here_is = symlink_metadata("/")?;
     let mut safe = SafePath { real: PathBuf::new(), entered: Vec::new(), is_shared: false, is_magic: false };
@@ -64,8 +66,7 @@ pub fn safe_path(path: &Path) -> io::Result<SafePath> {
                         if parts.any(|part| part == Component::ParentDir) {
                             return Err(error);
                         }
-                        // Not what somebody could have made just now: that has a name.
-                        safe.is_magic = links > 0 && metadata(path).is_ok_and(|it| !safe.is_shared || it.nlink() == 0);
+                        safe.is_magic = is_of_proc && metadata(path).is_ok();
                         real.push(here);
                         break;
                     }
@@ -79,6 +80,7 @@ pub fn safe_path(path: &Path) -> io::Result<SafePath> {
                     if safe.is_shared {
                         ensure_trusted(&next, &found)?;
                     }
+                    is_of_proc = next.starts_with("/proc");
                     left = read_link(&next)?.join(parts.as_path());
                     continue;
                 }

@@ -4,7 +4,7 @@
 //! Nothing here knows where in a file a string stood.
 
 use std::ffi::OsStr;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -55,23 +55,35 @@ impl FromStr for Host {
             let advice = if text == "localhost" { "; write \"127.0.0.1\" (or \"::1\")" } else { "" };
             format!("must be an IPv4 or IPv6 address, not {}{advice}", shown(text))
         })?;
+        // A listener on the one stands in the tables of the other: who that is could not be told.
+        if let Some(plain) = mapped(ip) {
+            let plain = if plain.is_unspecified() { Ipv4Addr::LOCALHOST } else { plain };
+            return Err(format!("must be an IPv4 address in its own form, not {}; write \"{plain}\"", shown(text)));
+        }
         // Beside a listener on one address XNU lets a bind of all of them succeed (`in_pcbbind`), so that neither the
         // port could be tried nor a stranger be told from the worker.
-        let plain = ip.to_canonical();
-        if plain.is_unspecified() {
+        if ip.is_unspecified() {
             let one = if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
             let advice = format!("write \"{one}\", also for a worker that listens on all addresses");
             return Err(format!("must be the one address that is probed, not {}; {advice}", shown(text)));
         }
-        let is_on_a_link = match plain {
+        let is_no_host = match ip {
             IpAddr::V4(ip) => ip.is_broadcast(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         };
-        if is_on_a_link || plain.is_multicast() {
+        if is_no_host || ip.is_multicast() {
             let what = "must be an address of one machine, and need no interface named with it";
             return Err(format!("{what}, not {}; write \"127.0.0.1\" or \"::1\"", shown(text)));
         }
         Ok(Self(ip))
+    }
+}
+
+/// The IPv4 address that is written as one of IPv6, RFC 4291 section 2.5.5.2.
+fn mapped(ip: IpAddr) -> Option<Ipv4Addr> {
+    match ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => ip.to_ipv4_mapped(),
     }
 }
 
@@ -202,7 +214,8 @@ mod tests {
         for (wrong, part) in [
             ("0.0.0.0", "write \"127.0.0.1\""),
             ("::", "write \"::1\""),
-            ("::ffff:0.0.0.0", "all addresses"),
+            ("::ffff:0.0.0.0", "write \"127.0.0.1\""),
+            ("[::ffff:192.0.2.1]", "write \"192.0.2.1\""),
             ("224.0.0.1", "of one machine"),
             ("ff02::1", "of one machine"),
             ("255.255.255.255", "of one machine"),

@@ -2,8 +2,9 @@
 //! configuration, which supervisor, which generation.
 //!
 //! It finds a worker that no record tells of, tells a holder of the port as our own or as another supervisor's, and is
-//! something that a worker can write into its logs. `NAME:PID:START:GENERATION`: a name holds no colon, and START is
-//! the supervisor's start time in the system's own words, or empty where that can't be told.
+//! something that a worker can write into its logs. `NAME:PID:START:NAMESPACE:GENERATION`: a name holds no colon, START
+//! is the supervisor's start time in the system's own words, or empty where that can't be told, and NAMESPACE says whose
+//! pids these are, on Linux.
 
 use platform::{Identity, Pid, StartTime};
 
@@ -24,7 +25,7 @@ pub(super) struct Marker {
 impl Marker {
     /// For the workers of the configuration `name`.
     pub(super) fn new(name: &str) -> Self {
-        Self { prefix: format!("{name}:{}", platform::own_identity()) }
+        Self { prefix: format!("{name}:{}:{}", platform::own_identity(), platform::pid_namespace()) }
     }
 
     /// The mark of one worker.
@@ -46,28 +47,33 @@ pub(super) struct Mark {
     /// The supervisor's pid. A plain number: in a container it may be 1.
     pub(super) supervisor: u32,
     started: String,
-    /// Whether it was found in a container, where `supervisor` is nobody's pid that can be looked up here.
-    pub(super) is_of_a_container: bool,
+    namespace: String,
 }
 
 impl Mark {
     /// The mark that a process bears, if it does and may be looked at.
     pub(super) fn of(pid: Pid) -> Option<Self> {
-        let mark = Self::parse(&platform::variable_of(pid, VARIABLE)?)?;
-        Some(Self { is_of_a_container: platform::sees_other_pids(pid), ..mark })
+        Self::parse(&platform::variable_of(pid, VARIABLE)?)
     }
 
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (name, rest) = std::str::from_utf8(value).ok()?.split_once(':')?;
         let (supervisor, rest) = rest.split_once(':')?;
-        let (started, _generation) = rest.rsplit_once(':')?;
+        let (rest, _generation) = rest.rsplit_once(':')?;
+        let (started, namespace) = rest.rsplit_once(':')?;
         let supervisor = supervisor.parse().ok()?;
-        Some(Self { name: name.to_owned(), supervisor, started: started.to_owned(), is_of_a_container: false })
+        Some(Self { name: name.to_owned(), supervisor, started: started.to_owned(), namespace: namespace.to_owned() })
+    }
+
+    /// Whether the supervisor runs in another container than this one: its pid is nobody's that can be looked up here.
+    pub(super) fn is_of_a_container(&self) -> bool {
+        let own = platform::pid_namespace();
+        self.namespace != own && !self.namespace.is_empty() && !own.is_empty()
     }
 
     /// Whether the supervisor that it names still runs, and is not this one. One in another container counts as such.
     pub(super) fn is_of_another_living_supervisor(&self) -> bool {
-        self.is_of_a_container || self.supervisor != platform::own_pid() && self.supervisor_lives()
+        self.is_of_a_container() || self.supervisor != platform::own_pid() && self.supervisor_lives()
     }
 
     fn supervisor_lives(&self) -> bool {
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_no_mark_says_nothing() {
-        for value in [&b""[..], b"worker", b"worker:1", b"worker:x:y:1", b"\xff:1:2:3", b"a:99999999999:b:1"] {
+        for value in [&b""[..], b"worker", b"worker:1", b"worker:x:y::1", b"\xff:1:2::3", b"a:99999999999:b::1"] {
             assert_eq!(Mark::parse(value), None, "{value:?}");
         }
     }
@@ -114,7 +120,7 @@ mod tests {
         let supervisor = cat.id();
         let lives = |started: &str| {
             let (name, started) = ("a".into(), started.to_owned());
-            let mark = Mark { name, supervisor, started, is_of_a_container: false };
+            let mark = Mark { name, supervisor, started, namespace: platform::pid_namespace() };
             mark.is_of_another_living_supervisor()
         };
         assert!(lives(started.as_str()) && !lives("another start"));
@@ -124,8 +130,18 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_supervisor_with_other_pids_lives_and_one_with_ours_can_be_looked_up() {
+        let mark = |namespace: &str| Mark::parse(format!("a:4194305:x/1:{namespace}:1").as_bytes()).unwrap();
+        assert!(mark("1").is_of_another_living_supervisor());
+        for namespace in ["", &platform::pid_namespace()] {
+            assert!(!mark(namespace).is_of_another_living_supervisor(), "{namespace:?}");
+        }
+    }
+
+    #[test]
     fn the_first_process_of_a_container_lives_as_long_as_what_bears_its_mark() {
-        let mark = Mark::parse(b"a:1::1").unwrap();
+        let mark = Mark::parse(b"a:1:::1").unwrap();
         assert!(mark.is_of_another_living_supervisor() || platform::own_pid() == 1);
     }
 }

@@ -233,7 +233,7 @@ pub(crate) fn describe(pids: &[Pid]) -> String {
         let [program, user] = [&info.program, &info.user].map(|text| escape(text, NAME_BYTES_MAX));
         let whose = neighbour(*pid).map_or_else(String::new, |mark| {
             let name = escape(&mark.name, NAME_BYTES_MAX);
-            let place = if mark.is_of_a_container { ", in a container" } else { "" };
+            let place = if mark.is_of_a_container() { ", in a container" } else { "" };
             format!(", the worker of another supervisor{place}: pid {} for configuration {name}", mark.supervisor)
         });
         format!("pid {pid} ({program}, user {user}{whose})")

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -88,10 +89,10 @@ pub(super) fn user_id(pid: Pid) -> Option<u32> {
     user_of_status(bytes)
 }
 
-/// By its pid namespace, pid_namespaces(7). Where it may not be looked at they count as others.
-pub(super) fn sees_other_pids(pid: Pid) -> bool {
-    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
-    namespace(&pid.to_string()) != namespace("self")
+/// The inode of namespaces(7).
+pub(super) fn pid_namespace() -> Option<u64> {
+    ensure_own_proc().ok()?;
+    Some(std::fs::metadata("/proc/self/ns/pid").ok()?.ino())
 }
 
 /// The effective user: the second number of the line "Uid:", proc_pid_status(5).

@@ -76,17 +76,14 @@ pub fn identify(pid: Pid) -> io::Result<Option<Identity>> {
     Ok(sys::started(pid)?.map(|started| Identity { pid, started: StartTime(started) }))
 }
 
-/// Whether a process knows all processes by other pids than this one does, as one in a container may, so that a pid
-/// that it has written down means nobody here. Only on Linux.
+/// The number of the namespace that our pids are of, as a container has one of its own: pid_namespaces(7). Empty where
+/// that can't be told, and on other systems than Linux.
 #[must_use]
-pub fn sees_other_pids(pid: Pid) -> bool {
+pub fn pid_namespace() -> String {
     #[cfg(target_os = "linux")]
-    return sys::sees_other_pids(pid);
+    return sys::pid_namespace().map_or_else(String::new, |number| number.to_string());
     #[cfg(not(target_os = "linux"))]
-    {
-        let _ = pid;
-        false
-    }
+    String::new()
 }
 
 /// Who this process is, `PID:START`; the start is empty where the system won't tell it, as in a container where this is

@@ -64,7 +64,7 @@ pub(super) fn variables(config: &Config, environment: &Environment) -> Option<Fi
         Ok(env) => refusal::too_long(&args, &env)?,
         Err(error) => error.to_string(),
     };
-    Some(Finding::fail("variables", format!("{fault}; put what is so long into a file")))
+    Some(Finding::fail("exec", format!("{fault}; put what is so long into a file")))
 }
 
 /// The program behind `command`, found on the PATH that the worker will have, or on the supervisor's own where that

@@ -59,7 +59,7 @@ pub fn complete(guess: &mut Guess, project: &Project<'_>) -> Result<(), String> 
     let script = words::unwrap(guess, &mut why, project, &package, &port);
     guess.say("command", &why);
     guess.notes.extend(wrapper::advice(&guess.config.command));
-    set_port(guess, project, &script);
+    set_port(guess, project, script.as_deref());
     if text(&package, &["dependencies", "inngest"]).is_some() || python.requires("inngest") {
         let why = "inngest is among the dependencies; better a route that logs nothing";
         (guess.config.health_endpoint, guess.config.sync_endpoint) = (ENDPOINT.into(), Some(ENDPOINT.into()));
@@ -115,7 +115,7 @@ fn main_file(project: &Project<'_>, package: &Value) -> Found {
 }
 
 /// Where the worker listens: as its command or its variables say; else as most servers of its kind do, and it is told.
-fn set_port(guess: &mut Guess, project: &Project<'_>, script: &str) {
+fn set_port(guess: &mut Guess, project: &Project<'_>, script: Option<&str>) {
     let Config { command, env, .. } = &guess.config;
     let told = env.iter().find(|(name, _)| name == "PORT").and_then(|(_, port)| port.parse().ok());
     let program = command[0].rsplit('/').next().unwrap_or_default();
@@ -173,6 +173,9 @@ mod tests {
             ("npm run start", &[], "npm run start", 3000),
             ("tsc && node a.js", &[("yarn.lock", "")], "yarn run start", 3000),
             ("tsc && node a.js --port 3200", &[("yarn.lock", "")], "yarn run start", 3200),
+            ("pg_isready -p 5432 && node a.js", &[], "npm run start", 3000),
+            ("pg_isready -p 5432 && node a.js --port 3200", &[], "npm run start", 3200),
+            ("redis-server -p 6379 & node a.js -p 3200 2>&1 | pino -p 1", &[], "npm run start", 3200),
             ("node 'a b.js'", &[("bun.lock", "")], "bun run start", 3000),
             ("npx tsx a.ts", &[("node_modules/.bin/tsx", "")], "node_modules/.bin/tsx a.ts", 3000),
             ("npx tsx a.ts", &[], "npx tsx a.ts", 3000),
@@ -212,6 +215,7 @@ mod tests {
         assert_guessed(&[("Procfile", "web: node \"$A\"")], "sh -c exec node \"$A\"", 3000);
         assert_guessed(&[("Procfile", "web: node a.js -p 81 \"a b\"")], "sh -c exec node a.js -p 81 \"a b\"", 81);
         assert_guessed(&[("Procfile", "web: cd x && PORT='82' y")], "sh -c cd x && PORT='82' y", 82);
+        assert_guessed(&[("Procfile", "web: a -p 81; b || c")], "sh -c a -p 81; b || c", 3000);
         assert_guessed(&[("Procfile", "web: A=\"b\" node a.js | x")], "sh -c A=\"b\" node a.js | x", 3000);
     }
 

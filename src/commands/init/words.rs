@@ -41,8 +41,7 @@ pub(super) fn unwrap(
     project: &Project<'_>,
     package: &Value,
     port: &str,
-) -> String {
-    let mut script = String::new();
+) -> Option<String> {
     for _ in 0..WRAPPERS_MAX {
         let words: Vec<&str> = guess.config.command.iter().map(String::as_str).collect();
         let (variable, next) = match words[..] {
@@ -50,9 +49,10 @@ pub(super) fn unwrap(
             ["env" | "cross-env", ref rest @ ..] if rest.first().is_some_and(|it| is_assignment(it)) => {
                 (None, owned(rest))
             }
-            _ => match inside(&words, project, package, port, why, &mut script) {
-                Some(next) => (None, next),
-                None => break,
+            _ => match inside(&words, project, package, port, why) {
+                Inside::Command(next) => (None, next),
+                Inside::Script(line) => return Some(line),
+                Inside::Unseen => return None,
             },
         };
         if let Some((name, value)) = variable.as_deref().and_then(|it| it.split_once('=')) {
@@ -60,22 +60,24 @@ pub(super) fn unwrap(
         }
         guess.config.command = next;
     }
-    script
+    None
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// What a wrapper runs, if that can be seen.
-fn inside(
-    words: &[&str],
-    project: &Project<'_>,
-    package: &Value,
-    port: &str,
-    why: &mut String,
-    left: &mut String,
-) -> Option<Vec<String>> {
+/// What a wrapper runs.
+enum Inside {
+    /// A command, which can take its place.
+    Command(Vec<String>),
+    /// A script that needs a shell, or runs with others.
+    Script(String),
+    /// Nothing that can be seen, or it is none.
+    Unseen,
+}
+
+fn inside(words: &[&str], project: &Project<'_>, package: &Value, port: &str, why: &mut String) -> Inside {
     const BINS: [&str; 2] = ["node_modules/.bin/", ".venv/bin/"];
     let script = |name: &str| text(package, &["scripts", name]);
     if let Some((name, line)) = script_of(words).and_then(|name| Some((name, script(name)?))) {
@@ -83,18 +85,17 @@ fn inside(
         let direct = split(line, port).filter(|_| !has_others);
         let says = if direct.is_some() { "is" } else { "takes a shell, or another script before or after it:" };
         why.push_str(&format!(", whose script {name:?} {says} `{line}`"));
-        line.clone_into(left);
-        return direct;
+        return direct.map_or_else(|| Inside::Script(line.to_owned()), Inside::Command);
     }
     let rest = match words {
         ["npx" | "bunx" | "pnpx", rest @ ..] => rest,
         ["uv" | "poetry" | "pipenv" | "pdm", "run", rest @ ..] => rest,
         _ => words,
     };
-    let (program, arguments) = rest.split_first()?;
+    let Some((program, arguments)) = rest.split_first() else { return Inside::Unseen };
     let path = BINS.iter().map(|bin| format!("{bin}{program}")).find(|path| (project.exists)(path));
-    let path = path.filter(|_| !program.contains('/') && !program.starts_with('-'))?;
-    Some([vec![path], owned(arguments)].concat())
+    let path = path.filter(|_| !program.contains('/') && !program.starts_with('-'));
+    path.map_or(Inside::Unseen, |path| Inside::Command([vec![path], owned(arguments)].concat()))
 }
 
 /// The script of package.json that a command runs, without arguments of its own.
@@ -106,15 +107,28 @@ fn script_of<'a>(words: &[&'a str]) -> Option<&'a str> {
     }
 }
 
-/// The port that a command names, or a line for a shell in it or after it.
-pub(super) fn port(command: &[String], script: &str) -> Option<u16> {
+/// The port that a command names, or the script that it runs.
+pub(super) fn port(command: &[String], script: Option<&str>) -> Option<u16> {
     const OPTIONS: [&str; 6] = ["--port", "-p", "--bind", "-b", "--listen", "PORT"];
-    let lines = command.iter().map(String::as_str).chain([script]);
-    let words: Vec<&str> = lines.flat_map(str::split_ascii_whitespace).collect();
+    let words: Vec<&str> = match (script, command) {
+        (Some(line), _) => server_of(line).split_ascii_whitespace().collect(),
+        (None, [shell, option, line, ..]) if shell.ends_with("sh") && option.ends_with('c') => {
+            server_of(line).split_ascii_whitespace().collect()
+        }
+        (None, words) => words.iter().map(String::as_str).collect(),
+    };
     let value = |at: usize| match words[at].split_once('=') {
         Some((option, value)) => OPTIONS.contains(&option).then_some(value),
         None => OPTIONS.contains(&words[at]).then(|| words.get(at + 1).copied())?,
     };
     let port = |value: &str| value.trim_matches(['"', '\'']).rsplit(':').next()?.parse().ok().filter(|port| *port != 0);
     (0..words.len()).find_map(|at| port(value(at)?))
+}
+
+/// The last command of a line for a shell, and the first one of its pipe. What stands before waits for a database, or
+/// builds: the ports that it names are those of others.
+fn server_of(line: &str) -> &str {
+    let last =
+        ["&&", "||", ";", "\n", " & "].into_iter().fold(line, |line, end| line.rsplit(end).next().unwrap_or(line));
+    last.split('|').next().unwrap_or(last)
 }

@@ -22,7 +22,7 @@ const HEAD_BYTES: u64 = 4096;
 /// How much of a first line the kernels look at: BINPRM_BUF_SIZE of Linux, the least of them.
 const FIRST_LINE_BYTES: usize = 256;
 
-/// The longest that all variables together can be anywhere: three quarters of Linux's default stack, ARG_MAX elsewhere.
+/// The longest that all arguments and variables together can be anywhere: three quarters of Linux's default stack, ARG_MAX elsewhere.
 const TOGETHER_BYTES_MAX: usize = match () {
     () if cfg!(target_os = "linux") => 6 << 20,
     () if cfg!(target_os = "macos") => 1 << 20,
@@ -40,7 +40,8 @@ const MACHINES: &[u16] = match () {
 pub(crate) fn explain(error: &SpawnError, command: &platform::Command<'_>) -> String {
     let path = command.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
     let fault = match error.cause.raw_os_error() {
-        Some(E2BIG) => too_long(command.args, command.env).or_else(|| longest(command.env)),
+        Some(E2BIG) => too_long(command.args, command.env)
+            .or_else(|| longest(command.args, command.env).map(|(_, longest)| all_too_long(&longest))),
         Some(_) => fault(&error.path, path.map(OsStr::from_bytes), command.dir),
         None => None,
     };
@@ -134,21 +135,29 @@ fn loader_of(head: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(name)))
 }
 
-/// The argument or variable that no program can be given, if there is one, or that all variables are too long together.
+/// The argument or variable that no program can be given, if there is one, or that all are too long together.
 pub fn too_long(args: &[CString], env: &[CString]) -> Option<String> {
+    let (bytes, longest) = longest(args, env)?;
     let max = platform::exec_string_bytes_max();
-    let is_too_long = |text: &&CString| text.as_bytes_with_nul().len() > max;
-    let argument = || Some(format!("an argument has {} bytes", args.iter().find(is_too_long)?.as_bytes().len()));
-    if let Some(one) = env.iter().find(is_too_long).map(described).or_else(argument) {
-        return Some(format!("{one}, and no program can be given more than {max} in one"));
+    if bytes > max {
+        return Some(format!("{longest}, and no program can be given more than {max} in one"));
     }
-    let together: usize = env.iter().map(|entry| entry.as_bytes_with_nul().len()).sum();
-    (together > TOGETHER_BYTES_MAX).then(|| longest(env)).flatten()
+    let together: usize = args.iter().chain(env).map(|text| text.as_bytes_with_nul().len()).sum();
+    (together > TOGETHER_BYTES_MAX).then(|| all_too_long(&longest))
 }
 
-fn longest(env: &[CString]) -> Option<String> {
-    let longest = env.iter().max_by_key(|entry| entry.as_bytes().len())?;
-    Some(format!("its arguments and variables are too long together; the longest: {}", described(longest)))
+fn all_too_long(longest: &str) -> String {
+    format!("its arguments and variables are too long together; the longest: {longest}")
+}
+
+/// How many bytes the longest one has, with the NUL at its end, and what it is: never what it says.
+fn longest(args: &[CString], env: &[CString]) -> Option<(usize, String)> {
+    let bytes = |text: &CString| text.as_bytes_with_nul().len();
+    let argument = args.iter().enumerate().max_by_key(|(_, text)| bytes(text));
+    let argument =
+        argument.map(|(at, text)| (bytes(text), format!("argument {at} has {} bytes", text.as_bytes().len())));
+    let variable = env.iter().max_by_key(|text| bytes(text)).map(|text| (bytes(text), described(text)));
+    argument.into_iter().chain(variable).max_by_key(|(bytes, _)| *bytes)
 }
 
 /// A variable by name and length, never by value.
@@ -254,8 +263,10 @@ mod tests {
         if max < TOGETHER_BYTES_MAX {
             assert_eq!(too_long(&[], &[entry("A", max - 3)]), None);
             assert!(too_long(&[], &[entry("A", max - 2)]).unwrap().starts_with("variable A has "));
-            let found = too_long(&[entry("a", max)], &all[..1]).unwrap();
-            assert!(found.starts_with(&format!("an argument has {} bytes", max + 2)), "{found}");
         }
+        let found = too_long(&[entry("a", 1), entry("b", TOGETHER_BYTES_MAX)], &all[..1]).unwrap();
+        assert!(found.contains(&format!("argument 1 has {} bytes", TOGETHER_BYTES_MAX + 2)), "{found}");
+        let many = vec![entry("a", TOGETHER_BYTES_MAX / 99); 100];
+        assert!(too_long(&many, &[]).unwrap().starts_with("its arguments and variables are too long together"));
     }
 }

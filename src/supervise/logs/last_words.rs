@@ -101,10 +101,19 @@ fn is_numbered(line: &[u8]) -> bool {
 /// A runtime's version or advice, which comes last of all, or what runs a script says of it: its line, and that it has
 /// ended.
 fn is_remark(line: &[u8]) -> bool {
-    [&b"Bun v"[..], b"Node.js v", b"note: ", b"hint: ", b"$ ", b"error: script \"", b"[ELIFECYCLE]"]
+    [&b"Bun v"[..], b"Node.js v", b"note: ", b"hint: ", b"$ ", b"[ELIFECYCLE]"]
         .iter()
         .any(|start| line.starts_with(start))
         || (line.starts_with(b"(") && line.ends_with(b")"))
+        || is_end_of_script(line)
+}
+
+/// Of bun: `error: script "start" exited with code 1`, or `was terminated by signal SIGKILL (…)`.
+fn is_end_of_script(line: &[u8]) -> bool {
+    line.starts_with(b"error: script \"")
+        && [&b"\" exited with code "[..], b"\" was terminated by signal "]
+            .iter()
+            .any(|words| line.windows(words.len()).any(|part| part == *words))
 }
 
 #[cfg(test)]

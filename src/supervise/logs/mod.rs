@@ -252,7 +252,7 @@ pub fn shared(config: &Config) -> Vec<String> {
     let others = names.filter_map(|name| Status::read(&StateDir::existing(&config.state_dir, &name).ok()??).ok()?);
     let is_ours = |log: &str| [&config.log_stdout, &config.log_stderr].iter().any(|ours| ours.to_str() == Some(log));
     // /dev/stdout and its like are for each process something of its own.
-    let is_device = |log: &str| log.starts_with("/dev/");
+    let is_device = |log: &str| log.starts_with("/dev/") && !log.starts_with("/dev/shm/");
     let shared = others.filter(|other| Path::new(&other.config_path).exists()).filter_map(|other| {
         let log = [&other.log_stdout, &other.log_stderr].into_iter().find(|log| is_ours(log) && !is_device(log))?;
         Some(format!(

@@ -21,16 +21,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What one step copies or gives back at most, in bytes: less than a millisecond, 5 at most where the disk keeps up.
+/// What one step copies or gives back, in bytes: that takes less than a millisecond, 5 at most where the disk keeps up.
 const STEP_BYTES_MAX: u64 = 256 * 1024;
 /// So near to the end the copy is finished in one go, in bytes.
 const NEAR_BYTES: u64 = 64 * 1024;
 /// Holes begin and end where blocks do, or they would free less.
 const BLOCK_BYTES: u64 = 4096;
-/// How much a log may grow while it is copied, in bytes, before it is truncated all the same: a worker that writes
-/// faster than we copy would fill the disk.
-const CHASE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// There is time to rest while the log grows by no more than this part of what is copied, and of `CHASE_BYTES_MAX`: so
+/// How many NULs may follow a hole, in bytes: holes begin and end where records do, and those of ZFS have up to 1 MiB
+/// unless it is told otherwise (zfsprops(7), recordsize).
+const NULS_BYTES_MAX: usize = 1024 * 1024;
+/// How much is copied of what came after the start, in bytes, until it is judged whether the worker outruns the copying.
+const CHASE_BYTES: u64 = 64 * 1024 * 1024;
+/// There is time to rest while the log grows by no more than this part of what is copied, and of `CHASE_BYTES`: so
 /// rests alone let no worker outrun the copying.
 const GROWTH_PART: u64 = 8;
 /// One read close to the end, in bytes.
@@ -50,6 +52,11 @@ pub struct Rotation {
     size_at_start: u64,
     /// By how much the worker has made it longer since.
     grown: u64,
+    /// Where the copy has to be to judge the worker's haste next, and how long the log was at the last time.
+    look_at: u64,
+    size_at_look: Option<u64>,
+    /// Whether the worker writes more than half as fast as we copy: it would fill the disk.
+    is_outrun: bool,
     /// How far into the log, its hole included.
     copied: u64,
     skipped: u64,
@@ -100,6 +107,7 @@ impl Rotation {
             let copied = copy.metadata()?.len();
             (copy, numbered(path, 1), 0, copied, Stage::Emptying)
         } else if let Some((copy, _)) = big_copy(&copy_path) {
+            copy.set_permissions(Permissions::from_mode(0o600))?;
             (copy, copy_path, hole, hole, Stage::Copying)
         } else {
             let copy = begin_copy(&log, hole, &copy_path)?;
@@ -116,6 +124,9 @@ impl Rotation {
             hole,
             size_at_start,
             grown: 0,
+            look_at: size_at_start,
+            size_at_look: None,
+            is_outrun: false,
             copied,
             skipped: 0,
             freed,
@@ -142,7 +153,7 @@ impl Rotation {
 
     /// Whether the next step can wait: the worker writes little meanwhile.
     pub fn may_rest(&self) -> bool {
-        self.grown <= self.copied.min(CHASE_BYTES_MAX) / GROWTH_PART
+        self.grown <= self.copied.min(CHASE_BYTES) / GROWTH_PART
     }
 
     /// Both files go on where the copy ends.
@@ -152,7 +163,7 @@ impl Rotation {
         self.copy.seek(SeekFrom::Start(self.copied - self.hole)).map(drop)
     }
 
-    /// Copies 256 KiB at most, or gives as much back. True: the log is rotated.
+    /// Copies some 256 KiB, or gives as much back. True: the log is rotated.
     ///
     /// # Errors
     /// What read, write, rename or ftruncate report, or that somebody else truncated the log. The rotation has then
@@ -182,17 +193,27 @@ impl Rotation {
             // An earlier rotation was killed, and this one goes on with its file.
             return self.copy.set_len(leftover.saturating_sub(STEP_BYTES_MAX).max(self.copied - self.hole));
         }
-        let is_outrun = self.copied.saturating_sub(self.size_at_start) > CHASE_BYTES_MAX;
-        if behind > NEAR_BYTES && !is_outrun && self.copy_some()? > 0 {
+        self.judge_haste(size);
+        if behind > NEAR_BYTES && !self.is_outrun && self.copy_some()? > 0 {
             return Ok(());
         }
         if let Stage::Copying = self.stage {
-            if shrink(&numbered(&self.path, self.keep)) {
+            if self.replaces_oldest() && shrink(&numbered(&self.path, self.keep)) {
                 return Ok(());
             }
             self.put_in_place()?;
         }
         if self.free_some() { Ok(()) } else { self.finish() }
+    }
+
+    /// However long the log was and however long that took: what counts is whether the rest gets shorter.
+    fn judge_haste(&mut self, size: u64) {
+        if self.copied < self.look_at {
+            return;
+        }
+        let grown = self.size_at_look.map_or(0, |before| size.saturating_sub(before));
+        self.is_outrun |= grown > CHASE_BYTES / 2;
+        (self.look_at, self.size_at_look) = (self.copied + CHASE_BYTES, Some(size));
     }
 
     /// Lets the kernel copy, which shares the blocks where the file system can, and begin to write what it could not
@@ -228,9 +249,12 @@ impl Rotation {
         true
     }
 
-    /// Copies what came meanwhile, and truncates the log.
+    /// Copies what came meanwhile, and truncates the log, unless there is more to copy first.
     fn finish(&mut self) -> io::Result<()> {
         let reached_end = self.copy_rest()?;
+        if !reached_end && !self.is_outrun {
+            return Ok(());
+        }
         if !reached_end {
             self.skipped = self.log.metadata()?.len().saturating_sub(self.copied);
         }
@@ -239,10 +263,11 @@ impl Rotation {
         Ok(())
     }
 
-    /// Copies up to the end of the log. False: the worker writes faster than that.
+    /// Copies up to the end of the log. False: that is more than a step copies.
     fn copy_rest(&mut self) -> io::Result<bool> {
         let mut buffer = vec![0; READ_BYTES];
-        for _ in 0..STEP_BYTES_MAX / READ_BYTES as u64 {
+        let until = self.copied + STEP_BYTES_MAX;
+        while self.copied < until {
             let bytes = self.log.read(&mut buffer)?;
             if bytes == 0 {
                 return Ok(true);
@@ -251,6 +276,11 @@ impl Rotation {
             self.copied += bytes as u64;
         }
         Ok(false)
+    }
+
+    /// Whether another copy gets the number of the oldest.
+    fn replaces_oldest(&self) -> bool {
+        self.keep == 1 || fs::symlink_metadata(numbered(&self.path, self.keep - 1)).is_ok()
     }
 
     /// Makes room for a new `.1`: each older copy gets the next number, and the oldest is gone.
@@ -320,7 +350,7 @@ pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
 fn hole_of(log: &File) -> io::Result<u64> {
     let mut hole = platform::data_start(log);
     let mut buffer = vec![0; READ_BYTES];
-    for _ in 0..STEP_BYTES_MAX / READ_BYTES as u64 {
+    for _ in 0..NULS_BYTES_MAX / READ_BYTES {
         let bytes = log.read_at(&mut buffer, hole)?;
         let nuls = buffer[..bytes].iter().position(|&byte| byte != 0).unwrap_or(bytes);
         hole += nuls as u64;
@@ -331,15 +361,16 @@ fn hole_of(log: &File) -> io::Result<u64> {
     Ok(hole)
 }
 
-/// Creates a file that only we may read, in place of whatever has its name: follows no link. What is there can only be
+/// Creates a file for us alone to read, in place of whatever has its name: follows no link. What is there can only be
 /// what a rotation left whose supervisor was killed. A clone of a log without a hole where the file system makes one,
 /// which takes one call however long the log is; else empty.
 fn begin_copy(log: &File, hole: u64, copy: &Path) -> io::Result<File> {
     remove(copy)?;
     if hole == 0 && platform::clone(log, copy).is_ok() {
-        let clone = OpenOptions::new().write(true).open(copy)?;
-        clone.set_permissions(Permissions::from_mode(0o600))?;
-        return Ok(clone);
+        let opened = OpenOptions::new().write(true).open(copy);
+        // Till then it has the log's mode.
+        let closed = opened.and_then(|clone| clone.set_permissions(Permissions::from_mode(0o600)).map(|()| clone));
+        return closed.or_else(|error| remove(copy).and(Err(error)));
     }
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(copy)
 }
