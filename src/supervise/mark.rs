@@ -1,10 +1,10 @@
 //! The mark that each worker bears in its environment, WORKER_SUPERVISOR_ID, and that its descendants inherit: which
 //! configuration, which supervisor, which generation.
 //!
-//! It finds a worker that no record tells of, tells a holder of the port as our own or as another supervisor's, and is
-//! something that a worker can write into its logs. `NAME:PID:START:NAMESPACE:GENERATION`: a name holds no colon, START
-//! is the supervisor's start time in the system's own words, or empty where that can't be told, and NAMESPACE says whose
-//! pids these are, on Linux.
+//! It finds a worker that no record tells of, tells a holder of the port as our own or as another supervisor's, and
+//! is something that a worker can write into its logs. `NAME:PID:START:NAMESPACE:GENERATION`: a name holds no colon,
+//! START is the supervisor's start time in the system's own words, or empty where that can't be told, and NAMESPACE
+//! says whose pids these are, on Linux.
 
 use platform::{Identity, Pid, StartTime};
 

@@ -129,6 +129,6 @@ pub(super) fn port(command: &[String], script: Option<&str>) -> Option<u16> {
 /// builds: the ports that it names are those of others.
 fn server_of(line: &str) -> &str {
     let last =
-        ["&&", "||", ";", "\n", " & "].into_iter().fold(line, |line, end| line.rsplit(end).next().unwrap_or(line));
+        ["&&", "||", ";", "\n", " & "].into_iter().fold(line, |line, end| line.split(end).last().unwrap_or(line));
     last.split('|').next().unwrap_or(last)
 }

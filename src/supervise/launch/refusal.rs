@@ -22,7 +22,8 @@ const HEAD_BYTES: u64 = 4096;
 /// How much of a first line the kernels look at: BINPRM_BUF_SIZE of Linux, the least of them.
 const FIRST_LINE_BYTES: usize = 256;
 
-/// The longest that all arguments and variables together can be anywhere: three quarters of Linux's default stack, ARG_MAX elsewhere.
+/// The longest that all arguments and variables together can be: three quarters of Linux's default stack, ARG_MAX
+/// elsewhere.
 const TOGETHER_BYTES_MAX: usize = match () {
     () if cfg!(target_os = "linux") => 6 << 20,
     () if cfg!(target_os = "macos") => 1 << 20,

@@ -30,7 +30,7 @@ const BLOCK_BYTES: u64 = 4096;
 /// How many NULs may follow a hole, in bytes: holes begin and end where records do, and those of ZFS have up to 1 MiB
 /// unless it is told otherwise (zfsprops(7), recordsize).
 const NULS_BYTES_MAX: usize = 1024 * 1024;
-/// How much is copied of what came after the start, in bytes, until it is judged whether the worker outruns the copying.
+/// How much is copied of what came after the start, in bytes, until the worker's haste is judged.
 const CHASE_BYTES: u64 = 64 * 1024 * 1024;
 /// There is time to rest while the log grows by no more than this part of what is copied, and of `CHASE_BYTES`: so
 /// rests alone let no worker outrun the copying.
