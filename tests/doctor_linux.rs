@@ -85,7 +85,8 @@ fn a_variable_that_no_program_can_be_given_is_named_before_and_after() {
     let scene = Scene::new().set_in("env", "LARGE", &"x".repeat(200_000)).set_in("env", "SMALL", "x");
     let output = scene.program().arg("--dry-run").output().expect("the program starts");
     let said = String::from_utf8(output.stdout).expect("text");
-    let fault = "variable LARGE has 200000 bytes, and no program can be given more than 131072 in one";
+    let fault =
+        "variable LARGE has 200000 bytes, and with name and NUL no program can be given more than 131072 in one";
     assert!(said.contains(&format!("FAIL  exec        {fault}; ")), "{}", &said[said.len() - 2000..]);
     let line = scene.start().wait_for_log(LAUNCH_FAILED);
     assert!(line.contains(fault) && !line.contains("xxx"), "{line}");

@@ -9,7 +9,7 @@ mod support;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use support::words::{ENDED, IMPOSTOR, PORT_AWAITED, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
+use support::words::{ENDED, IMPOSTOR, LAUNCH_FAILED, PORT_AWAITED, PORT_CONFLICT, PORT_LOST, READY, STARTED, field};
 use support::{Fixture, PortClaim, Scene, Signal, children_of, free_port, process_alive, request, slowed, wait_until};
 
 const LIMIT: Duration = support::LIMIT;
@@ -342,6 +342,17 @@ fn listening_socket_that_was_inherited_is_in_nobodys_way() {
     let supervisor = scene.start_with(&mut burdened);
     supervisor.wait_ready();
     assert_eq!(supervisor.lines_with(PORT_CONFLICT), Vec::<String>::new());
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
+fn address_of_another_machine_is_no_place_for_a_worker() {
+    // Of TEST-NET-1, RFC 5737: nobody has it.
+    let scene = Scene::new().set("host", "\"192.0.2.1\"");
+    let supervisor = scene.start();
+    let line = supervisor.wait_for_nth_log(2, LAUNCH_FAILED);
+    assert!(line.contains("192.0.2.1 is not an address of this machine; set host to the worker's"), "{line}");
+    assert_eq!(supervisor.lines_with(STARTED), Vec::<String>::new());
     assert_eq!(supervisor.stop(), 0);
 }
 

@@ -133,7 +133,7 @@ fn worker_that_fails_its_checks_is_not_healthy() {
     supervisor.wait_ready();
     wait_for_status(&scene, 0, "worker: healthy");
     fs::write(&trouble, "").expect("a file");
-    let ran = wait_for_status(&scene, 1, "worker: unhealthy for ");
+    let ran = wait_for_status(&scene, 1, "worker: unhealthy, ready for ");
     let health = line(&ran, "health");
     assert!(health.contains("status 503") && health.ends_with(" of 1000 failures in a row"), "{health}");
     fs::remove_file(&trouble).expect("a file");

@@ -14,6 +14,12 @@ fn setsid_that_waits() {
 }
 
 #[test]
+fn setsid_that_waits_with_an_environment_that_bears_no_mark() {
+    // As of `su -` or sudo with a terminal of its own.
+    keeps_its_promises(&scene(&["setsid", "--wait", "env", "-u", "WORKER_SUPERVISOR_ID", "node", "server.js"]));
+}
+
+#[test]
 fn setsid_of_a_shell_that_waits() {
     keeps_its_promises(&scene(&["setsid", "--wait", "sh", "-c", "node server.js; echo ended"]));
 }

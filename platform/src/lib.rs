@@ -104,8 +104,8 @@ pub use crate::ports::{
     occupants, ownership, port_is_free,
 };
 pub use crate::process::{
-    Identity, Pinned, ProcessInfo, StartTime, describe, identify, is_self_or_ancestor, is_stopped, own_identity,
-    pid_namespace,
+    Identity, Pinned, ProcessInfo, StartTime, descends_from_us, describe, identify, is_self_or_ancestor, is_stopped,
+    own_identity, pid_namespace,
 };
 pub use crate::signals::{Signal, Signals};
 pub use crate::space::{begin_write, clone, free, remote_file_system};

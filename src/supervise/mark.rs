@@ -33,10 +33,10 @@ impl Marker {
         format!("{}:{}", self.prefix, generation.number())
     }
 
-    /// Whether a process bears the mark of any worker of this supervisor.
-    pub(super) fn is_borne_by(&self, pid: Pid) -> bool {
-        let value = platform::variable_of(pid, VARIABLE);
-        value.is_some_and(|value| value.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))
+    /// Whether a process bears the mark of any worker of this supervisor, or descends from it.
+    pub(super) fn is_of_any_worker(&self, pid: Pid) -> bool {
+        let is_ours = |mark: &[u8]| mark.strip_prefix(self.prefix.as_bytes()).is_some_and(|it| it.starts_with(b":"));
+        platform::variable_of(pid, VARIABLE).is_some_and(|mark| is_ours(&mark)) || platform::descends_from_us(pid)
     }
 }
 
@@ -88,8 +88,13 @@ impl Mark {
     }
 }
 
-/// Whether a process bears this very mark.
-pub(super) fn is_borne_by(pid: Pid, mark: &str) -> bool {
+/// Whether a process bears this very mark, or descends from this supervisor: a program that starts others with an
+/// environment of their own, as `su -` does, drops the mark.
+pub(super) fn is_of_worker(pid: Pid, mark: &str) -> bool {
+    is_borne_by(pid, mark) || platform::descends_from_us(pid)
+}
+
+fn is_borne_by(pid: Pid, mark: &str) -> bool {
     platform::variable_of(pid, VARIABLE).is_some_and(|value| value == mark.as_bytes())
 }
 

@@ -34,7 +34,7 @@ impl Supervisor {
         let (leader, mark) = (worker.pid(), self.launcher.mark(generation));
         let mut beside_leader = Vec::new();
         let mut is_ours = |pid| {
-            let is_ours = platform::is_session_member(pid, leader) || mark::is_borne_by(pid, &mark);
+            let is_ours = platform::is_session_member(pid, leader) || mark::is_of_worker(pid, &mark);
             beside_leader.extend(is_ours.then_some(pid));
             is_ours
         };

@@ -61,6 +61,12 @@ impl Supervisor {
                 self.reporter.saw_holders(self.port.names());
                 return Event::PortHeld { generation, holders };
             }
+            // Whoever answers there is on another machine.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                let host = address.ip();
+                let reason = format!("{host} is not an address of this machine; set host to the worker's");
+                return self.launch_failed(generation, reason);
+            }
             // The worker will meet the same error, and may know better than to call it one.
             Err(error) => self.reporter.warn("port-check", format!("cannot try port {address}: {error}")),
         }

@@ -38,8 +38,8 @@ impl Session {
         Self { leader, scope, outside: None, rest: Vec::new() }
     }
 
-    /// Processes that bear this mark belong to it also outside, if they or others of their session listen on this
-    /// address.
+    /// Processes that bear this mark, or descend from us, belong to it also outside, if they or others of their session
+    /// listen on this address.
     pub(super) fn reaches_outside(&mut self, address: SocketAddr, mark: String) {
         self.outside = Some(Outside { address, mark, sessions: Vec::new() });
     }
@@ -87,7 +87,7 @@ impl Session {
     }
 
     fn has(&self, pid: Pid) -> bool {
-        let is_outside = |outside: &Outside| mark::is_borne_by(pid, &outside.mark);
+        let is_outside = |outside: &Outside| mark::is_of_worker(pid, &outside.mark);
         platform::is_session_member(pid, self.leader) || self.outside.as_ref().is_some_and(is_outside)
     }
 }
@@ -95,13 +95,13 @@ impl Session {
 impl Outside {
     fn find(&mut self, scope: Scope) -> Vec<Pid> {
         let mut found = platform::holders(self.address).unwrap_or_default();
-        found.retain(|pid| mark::is_borne_by(*pid, &self.mark));
+        found.retain(|pid| mark::is_of_worker(*pid, &self.mark));
         self.sessions.extend(found.iter().filter_map(|pid| platform::session_of(*pid)));
         self.sessions.sort_unstable();
         self.sessions.dedup();
         for leader in &self.sessions {
             let members = platform::session_members(*leader, scope).unwrap_or_default();
-            found.extend(members.into_iter().chain([*leader]).filter(|pid| mark::is_borne_by(*pid, &self.mark)));
+            found.extend(members.into_iter().chain([*leader]).filter(|pid| mark::is_of_worker(*pid, &self.mark)));
         }
         // A session's members are none of these, but its leader and who holds a port may be.
         found.retain(|pid| !platform::is_self_or_ancestor(*pid));
@@ -151,7 +151,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let own = Pid::new(std::process::id().cast_signed()).unwrap();
-        assert!(platform::holders(address).unwrap().contains(&own) && mark::is_borne_by(own, MARK));
+        assert!(platform::holders(address).unwrap().contains(&own) && mark::is_of_worker(own, MARK));
         let mut outside = Outside { address, mark: MARK.to_owned(), sessions: Vec::new() };
         let found = outside.find(Scope::Everybody);
         assert!(!found.contains(&own), "{found:?}");

@@ -224,10 +224,22 @@ pub fn is_self_or_ancestor(pid: Pid) -> bool {
     lineage().any(|one| one == pid.as_raw())
 }
 
+/// Whether a process that lives descends from this one. An orphan is the child of the nearest process that asked for it
+/// (`become_subreaper`), or of the system's first.
+#[must_use]
+pub fn descends_from_us(pid: Pid) -> bool {
+    let own = own_pid().cast_signed();
+    lineage_of(pid.as_raw()).skip(1).any(|one| one == own) && matches!(identify(pid), Ok(Some(_)))
+}
+
 /// This process, its parent, and so on.
 pub(crate) fn lineage() -> impl Iterator<Item = i32> {
+    lineage_of(own_pid().cast_signed())
+}
+
+fn lineage_of(pid: i32) -> impl Iterator<Item = i32> {
     let parent = |pid: &i32| Pid::new(*pid).and_then(sys::parent);
-    std::iter::successors(Some(own_pid().cast_signed()), parent).take(ANCESTORS_MAX)
+    std::iter::successors(Some(pid), parent).take(ANCESTORS_MAX)
 }
 
 #[cfg(test)]
@@ -245,6 +257,28 @@ mod tests {
         let parent = Pid::new(std::os::unix::process::parent_id().cast_signed());
         assert!(parent.is_none_or(is_self_or_ancestor));
         assert!(!is_self_or_ancestor(nobody()));
+        assert!(!descends_from_us(own) && !parent.is_some_and(descends_from_us) && !descends_from_us(nobody()));
+    }
+
+    #[test]
+    fn a_grandchild_descends_from_us_until_it_has_ended() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "cat & echo $!; wait; read line"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = shell.spawn().expect("a shell");
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let grandchild = Pid::new(line.trim().parse().expect("a number")).expect("a pid");
+        assert!(descends_from_us(grandchild) && descends_from_us(Pid::new(shell.id().cast_signed()).expect("a pid")));
+        shell.kill().expect("ended");
+        // Not reaped.
+        let child = Pid::new(shell.id().cast_signed()).expect("a pid");
+        while descends_from_us(child) {
+            std::thread::yield_now();
+        }
+        drop(shell.stdin.take());
+        shell.wait().expect("reaped");
     }
 
     #[test]

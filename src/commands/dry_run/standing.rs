@@ -96,7 +96,7 @@ impl Standing {
             Ok(Held::Free) => Finding::ok("supervisor", "none runs for this config".into()),
             Ok(Held::By(holder)) => Finding::warn("supervisor", format!("pid {} runs already: {rest}", holder.pid)),
             Ok(Held::Unknown) => Finding::warn("supervisor", format!("one runs already: {rest}")),
-            Err(cause) => Finding::warn("supervisor", format!("{cause}; whether one runs is not known")),
+            Err(cause) => Finding::fail("supervisor", format!("{cause}; a start could not lock it: remove it")),
         }
     }
 }

@@ -28,8 +28,9 @@ pub(super) fn read(content: &[u8]) -> Result<Guess, String> {
     let mut guess = Guess::default();
     let arguments = list.get("ProgramArguments").and_then(Value::as_array).into_iter().flatten();
     guess.config.command = arguments.filter_map(Value::as_str).map(str::to_owned).collect();
-    if guess.config.command.is_empty() {
-        guess.config.command.extend(text(&list, &["Program"]).map(str::to_owned));
+    // The first argument is only what the program is told that it is called, launchd.plist(5).
+    if let Some(program) = text(&list, &["Program"]) {
+        guess.config.command.splice(..guess.config.command.len().min(1), [program.to_owned()]);
     }
     if guess.config.command.is_empty() {
         return Err("it has neither ProgramArguments nor Program".into());
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
                 "gt" => '>',
                 "quot" => '"',
                 "apos" => '\'',
-                _ => return None,
+                _ => numbered(entity)?,
             });
             plain.push_str(rest);
         }
@@ -132,9 +133,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A character by its number, `#10` or `#xA`.
+fn numbered(entity: &str) -> Option<char> {
+    let number = entity.strip_prefix('#')?;
+    let number = match number.strip_prefix('x') {
+        Some(number) => u32::from_str_radix(number, 16),
+        None => number.parse(),
+    };
+    char::from_u32(number.ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn program_is_run_whatever_it_is_told_to_be_called() {
+        let command = |inner: &str| {
+            let guess = read(format!("<plist><dict>{inner}</dict></plist>").as_bytes());
+            guess.map(|guess| guess.config.command.join(" "))
+        };
+        let program = "<key>Program</key><string>/bin/&#110;&#x6F;de</string>";
+        let arguments = "<key>ProgramArguments</key><array><string>me</string><string>a.js</string></array>";
+        assert_eq!(command(program), Ok("/bin/node".into()));
+        assert_eq!(command(&format!("{arguments}{program}")), Ok("/bin/node a.js".into()));
+        assert_eq!(command(arguments), Ok("me a.js".into()));
+        for wrong in ["&#;", "&#x;", "&#xD800;", "&x;"] {
+            assert!(command(&format!("<key>Program</key><string>{wrong}</string>")).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn lists_and_dictionaries_lie_in_each_other_as_deep_as_is_allowed() {

@@ -12,6 +12,8 @@ const WRAPPERS_MAX: usize = 8;
 
 /// The words of a line of a shell, if it is nothing but words; PORT is put in its place.
 fn split(line: &str, port: &str) -> Option<Vec<String>> {
+    let before = || line.split_ascii_whitespace().take_while(|word| is_assignment(word));
+    let port = before().find_map(|word| word.strip_prefix("PORT=")).unwrap_or(port);
     let line = line.replace("${PORT}", port).replace("$PORT", port);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " \t_-./:@,+=%".contains(c);
     let words: Vec<String> = line.split_ascii_whitespace().map(str::to_owned).collect();
@@ -49,6 +51,8 @@ pub(super) fn unwrap(
             ["env" | "cross-env", ref rest @ ..] if rest.first().is_some_and(|it| is_assignment(it)) => {
                 (None, owned(rest))
             }
+            // What a shell does itself, or measures.
+            ["exec" | "time", ref rest @ ..] if !rest.is_empty() => (None, owned(rest)),
             _ => match inside(&words, project, package, port, why) {
                 Inside::Command(next) => (None, next),
                 Inside::Script(line) => return Some(line),
@@ -110,25 +114,33 @@ fn script_of<'a>(words: &[&'a str]) -> Option<&'a str> {
 /// The port that a command names, or the script that it runs.
 pub(super) fn port(command: &[String], script: Option<&str>) -> Option<u16> {
     const OPTIONS: [&str; 6] = ["--port", "-p", "--bind", "-b", "--listen", "PORT"];
-    let words: Vec<&str> = match (script, command) {
-        (Some(line), _) => server_of(line).split_ascii_whitespace().collect(),
-        (None, [shell, option, line, ..]) if shell.ends_with("sh") && option.ends_with('c') => {
-            server_of(line).split_ascii_whitespace().collect()
-        }
-        (None, words) => words.iter().map(String::as_str).collect(),
+    let line = match command {
+        [shell, option, line, ..] if shell.ends_with("sh") && option.ends_with('c') => Some(line.as_str()),
+        _ => None,
+    };
+    let words: Vec<&str> = match script.or(line) {
+        Some(line) => words_of_server(line),
+        None => command.iter().map(String::as_str).collect(),
     };
     let value = |at: usize| match words[at].split_once('=') {
         Some((option, value)) => OPTIONS.contains(&option).then_some(value),
         None => OPTIONS.contains(&words[at]).then(|| words.get(at + 1).copied())?,
     };
-    let port = |value: &str| value.trim_matches(['"', '\'']).rsplit(':').next()?.parse().ok().filter(|port| *port != 0);
+    let port = |value: &str| {
+        let value = value.trim_matches(['"', '\'', ')', '}']);
+        // As in 8080:80, of a container, where it is the first one.
+        let outside = value.split_once(':').and_then(|(outside, _)| outside.parse().ok());
+        outside.or_else(|| value.rsplit(':').next()?.parse().ok()).filter(|port| *port != 0)
+    };
     (0..words.len()).find_map(|at| port(value(at)?))
 }
 
-/// The last command of a line for a shell, and the first one of its pipe. What stands before waits for a database, or
-/// builds: the ports that it names are those of others.
-fn server_of(line: &str) -> &str {
-    let last =
-        ["&&", "||", ";", "\n", " & "].into_iter().fold(line, |line, end| line.split(end).last().unwrap_or(line));
-    last.split('|').next().unwrap_or(last)
+/// The words of the last command of a line for a shell, and of the first one of its pipe; before them what PORT is set
+/// to. What else stands before waits for a database, or builds: the ports that it names are those of others.
+fn words_of_server(line: &str) -> Vec<&str> {
+    const ENDS: [&str; 5] = ["&&", "||", ";", "\n", " & "];
+    let last = ENDS.into_iter().fold(line, |line, end| line.split(end).last().unwrap_or(line));
+    let server = last.split('|').next().unwrap_or(last);
+    let before = line.split([' ', '\t', '\n', ';']).filter(|word| word.starts_with("PORT="));
+    before.chain(server.split_ascii_whitespace()).collect()
 }

@@ -100,7 +100,9 @@ fn verdict(status: &Status, trust: Trust, now_ms: u64) -> (&'static str, String)
                 "running" | "backing-off" | "awaiting-port" => RED,
                 _ => YELLOW,
             };
-            (colour, format!("{known} for {}", span(now_ms.saturating_sub(status.since_ms))))
+            // It may have become so only now.
+            let since = if known == "unhealthy" { "unhealthy, ready" } else { &*known };
+            (colour, format!("{since} for {}", span(now_ms.saturating_sub(status.since_ms))))
         }
     }
 }

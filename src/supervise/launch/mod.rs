@@ -111,7 +111,7 @@ impl Launcher {
 
     /// Whether a process descends from any of the workers.
     pub(crate) fn is_of_any_worker(&self, pid: Pid) -> bool {
-        self.marker.is_borne_by(pid)
+        self.marker.is_of_any_worker(pid)
     }
 
     /// The socket for the look at the port, if one was made.

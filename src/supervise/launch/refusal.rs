@@ -141,7 +141,7 @@ pub fn too_long(args: &[CString], env: &[CString]) -> Option<String> {
     let (bytes, longest) = longest(args, env)?;
     let max = platform::exec_string_bytes_max();
     if bytes > max {
-        return Some(format!("{longest}, and no program can be given more than {max} in one"));
+        return Some(format!("{longest}, and with name and NUL no program can be given more than {max} in one"));
     }
     let together: usize = args.iter().chain(env).map(|text| text.as_bytes_with_nul().len()).sum();
     (together > TOGETHER_BYTES_MAX).then(|| all_too_long(&longest))

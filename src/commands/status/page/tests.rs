@@ -112,7 +112,7 @@ fn a_failing_worker_shows_its_streak() {
     let probe = Probe { at_ms: NOW_MS, healthy: false, result: "connection refused".into(), latency_us: 40 };
     let status = Status { healthy: false, streak: 2, last_probe: Some(probe), ..healthy() };
     let text = render(&status, Trust::Fresh, NOW_MS, Style::Plain);
-    assert!(text.starts_with("demo: unhealthy for 2 h 3 min\n"), "{text}");
+    assert!(text.starts_with("demo: unhealthy, ready for 2 h 3 min\n"), "{text}");
     let line = "health       127.0.0.1:3111 connection refused in 0.0 ms, 0 ms ago; 2 of 3 failures in a row\n";
     assert!(text.contains(line), "{text}");
 }
