@@ -131,6 +131,15 @@ fn everything_that_keeps_a_worker_from_starting_is_told_at_once() {
 }
 
 #[test]
+fn a_lock_that_no_start_could_take_is_told() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.file("state/worker/lock")).expect("a directory");
+    let ran = dry_run(&scene);
+    assert_verdict(&ran, 78, "The worker can't start: 1 problem.");
+    assert_finding(&ran, "supervisor", "FAIL", &["lock", "remove it"]);
+}
+
+#[test]
 fn the_path_of_the_worker_decides_which_program_is_found() {
     let scene = Scene::new().command(&["only-here"]);
     let program = script(&scene, "only-here", "#!/bin/sh\n");

@@ -265,15 +265,16 @@ mod tests {
         use std::io::{BufRead, BufReader};
         use std::process::{Command, Stdio};
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "cat & echo $!; wait; read line"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // What runs in the background of a shell reads nothing, unless it is told to.
+        shell.args(["-c", "exec 3<&0; cat <&3 & echo $!; wait"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = shell.spawn().expect("a shell");
         let mut line = String::new();
         BufReader::new(shell.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let grandchild = Pid::new(line.trim().parse().expect("a number")).expect("a pid");
-        assert!(descends_from_us(grandchild) && descends_from_us(Pid::new(shell.id().cast_signed()).expect("a pid")));
+        let child = Pid::new(shell.id().cast_signed()).expect("a pid");
+        assert!(descends_from_us(grandchild) && descends_from_us(child));
         shell.kill().expect("ended");
         // Not reaped.
-        let child = Pid::new(shell.id().cast_signed()).expect("a pid");
         while descends_from_us(child) {
             std::thread::yield_now();
         }

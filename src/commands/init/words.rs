@@ -52,7 +52,9 @@ pub(super) fn unwrap(
                 (None, owned(rest))
             }
             // What a shell does itself, or measures.
-            ["exec" | "time", ref rest @ ..] if !rest.is_empty() => (None, owned(rest)),
+            ["exec" | "time", ref rest @ ..] if rest.first().is_some_and(|it| !it.starts_with('-')) => {
+                (None, owned(rest))
+            }
             _ => match inside(&words, project, package, port, why) {
                 Inside::Command(next) => (None, next),
                 Inside::Script(line) => return Some(line),
