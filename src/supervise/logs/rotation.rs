@@ -252,10 +252,10 @@ impl Rotation {
     /// Copies what came meanwhile, and truncates the log, unless there is more to copy first.
     fn finish(&mut self) -> io::Result<()> {
         let reached_end = self.copy_rest()?;
-        if !reached_end && !self.is_outrun {
-            return Ok(());
-        }
         if !reached_end {
+            if !self.is_outrun {
+                return Ok(());
+            }
             self.skipped = self.log.metadata()?.len().saturating_sub(self.copied);
         }
         self.log.set_len(0)?;
