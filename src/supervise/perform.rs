@@ -10,7 +10,7 @@ use super::Supervisor;
 use super::client::{Answer, Client, Ended, Verdict};
 use super::helpers::secrets::Provision;
 use super::launch::Spawned;
-use super::port::{PortWatch, describe};
+use super::port::{PortWatch, describe, describe_elsewhere};
 use super::report::happening::{Happening, ProbeEnd, no_answer, sync_result};
 use super::sources::Source;
 use super::worker::Worker;
@@ -63,9 +63,7 @@ impl Supervisor {
             }
             // Whoever answers there is on another machine.
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                let host = address.ip();
-                let reason = format!("{host} is not an address of this machine; set host to the worker's");
-                return self.launch_failed(generation, reason);
+                return self.launch_failed(generation, describe_elsewhere(address.ip()));
             }
             // The worker will meet the same error, and may know better than to call it one.
             Err(error) => self.reporter.warn("port-check", format!("cannot try port {address}: {error}")),

@@ -5,7 +5,7 @@
 //! supervisor of this user has a claim to the address.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use platform::{Occupant, Pid, Pinned, PortTrial, Signal};
 
@@ -203,6 +203,11 @@ fn describe_supervised(address: SocketAddr, supervisor: u32) -> String {
         return format!("another supervisor, {}", named.unwrap_or_else(|| format!("pid {supervisor}")));
     }
     describe(&workers)
+}
+
+/// Says that the worker can't listen where it is to be probed.
+pub(crate) fn describe_elsewhere(host: IpAddr) -> String {
+    format!("{host} is not an address of this machine; set host to the worker's")
 }
 
 /// What is odd about a port, as a sentence for the log: an outgoing connection may have got it for its own end when the

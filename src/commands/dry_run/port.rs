@@ -12,7 +12,7 @@ use platform::{Ownership, Pid, Pinned};
 use super::report::Finding;
 use super::standing::Standing;
 use crate::config::{Config, PortConflict};
-use crate::supervise::port::{describe_holders, is_neighbours};
+use crate::supervise::port::{describe_elsewhere, describe_holders, is_neighbours};
 use crate::time::secs;
 
 /// What stands at the address.
@@ -112,10 +112,7 @@ fn judge(address: SocketAddr, conflict: PortConflict, grace: Duration, seat: Sea
     let warn = |text: String| Finding::warn("port", format!("{address} is held by {text}"));
     match seat {
         Seat::Free => Finding::ok("port", format!("{address} is free")),
-        Seat::Elsewhere => {
-            let host = address.ip();
-            Finding::fail("host", format!("{host} is not an address of this machine; set host to the worker's"))
-        }
+        Seat::Elsewhere => Finding::fail("host", describe_elsewhere(address.ip())),
         // The worker may listen on another address than the one that is probed.
         Seat::Untried(cause) => Finding::warn("port", format!("cannot try {address}: {cause}; take a port above 1023")),
         Seat::Worker { is_supervised: true, name } => {
