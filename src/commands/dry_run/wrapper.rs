@@ -38,7 +38,7 @@ fn between<'a>(program: &'a str, args: &[&str]) -> Option<(&'a str, &'static str
         "pm2" | "pm2-runtime" | "pm2-docker" | "nodemon" | "forever" | "honcho" | "foreman" | "overmind" => {
             "what it would start, which the supervisor restarts by itself"
         }
-        "sh" | "bash" | "dash" | "zsh" | "ksh" if runs_line(args) => {
+        _ if stays_beside_line(program, args) => {
             "its program and arguments, with variables in [env], or put `exec` before it"
         }
         _ => return None,
@@ -55,9 +55,17 @@ fn runs_script(args: &[&str]) -> bool {
 }
 
 /// Whether a shell is to run a line and stays beside what that starts.
-fn runs_line(args: &[&str]) -> bool {
-    let is_line = |arg: &str| arg.starts_with('-') && !arg.starts_with("--") && arg.ends_with('c');
-    args.iter().any(|arg| is_line(arg)) && !args.iter().any(|arg| arg.contains("exec "))
+fn stays_beside_line(program: &str, args: &[&str]) -> bool {
+    line_of_shell(program, args).is_some() && !args.iter().any(|arg| arg.contains("exec "))
+}
+
+/// The line that a program is to run, if it is a shell that is given one.
+pub(in crate::commands) fn line_of_shell<'a>(program: &str, args: &[&'a str]) -> Option<&'a str> {
+    const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
+    let name = Path::new(program).file_name()?.to_str()?;
+    let takes_line = |arg: &&str| arg.starts_with('-') && !arg.starts_with("--") && arg.ends_with('c');
+    let at = args.iter().position(takes_line).filter(|_| SHELLS.contains(&name))?;
+    args.get(at + 1).copied()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::draft::{Guess, Project, text};
+use crate::commands::dry_run::wrapper;
 
 /// How many wrappers may stand in a row: a script may name itself.
 const WRAPPERS_MAX: usize = 8;
@@ -116,13 +117,11 @@ fn script_of<'a>(words: &[&'a str]) -> Option<&'a str> {
 /// The port that a command names, or the script that it runs.
 pub(super) fn port(command: &[String], script: Option<&str>) -> Option<u16> {
     const OPTIONS: [&str; 6] = ["--port", "-p", "--bind", "-b", "--listen", "PORT"];
-    let line = match command {
-        [shell, option, line, ..] if shell.ends_with("sh") && option.ends_with('c') => Some(line.as_str()),
-        _ => None,
-    };
-    let words: Vec<&str> = match script.or(line) {
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    let line = || command.split_first().and_then(|(program, args)| wrapper::line_of_shell(program, args));
+    let words: Vec<&str> = match script.or_else(line) {
         Some(line) => words_of_server(line),
-        None => command.iter().map(String::as_str).collect(),
+        None => command.into_iter().flat_map(str::split_ascii_whitespace).collect(),
     };
     let value = |at: usize| match words[at].split_once('=') {
         Some((option, value)) => OPTIONS.contains(&option).then_some(value),
