@@ -90,7 +90,7 @@ dist: ## Make what a release consists of, in target/dist (needs setup-cross, set
 # Minutes, best on a machine with nothing else to do. Measures other supervisors too where they are installed, by
 # scripts/bench-peers.sh or by hand.
 bench: $(filter linux,$(SYSTEM)) $(INSTALLED) ## Measure everything; writes docs/bench (on Linux needs setup-cross)
-	$(PRODUCT) cargo bench --bench http --bench policy --bench restart --bench footprint --bench stop --bench sync --bench felt \
+	$(PRODUCT) cargo bench --bench http --bench restart --bench footprint --bench stop --bench sync --bench felt \
 		--bench scale
 	$(PRODUCT) cargo bench --bench report
 

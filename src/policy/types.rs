@@ -323,59 +323,45 @@ pub enum AfterExit {
     Retry,
 }
 
-/// The most actions that one event can lead to.
-const ACTIONS_MAX: usize = 7;
-
-/// The actions that one event leads to, in order. It holds its values in place: handling an event allocates nothing.
+/// The actions that one event leads to, in order.
 #[must_use = "an action that is not carried out is a promise broken"]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Actions {
-    list: [Option<Action>; ACTIONS_MAX],
-    len: usize,
-}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actions(Vec<Action>);
 
 impl Actions {
     /// Nothing to do.
-    pub const NONE: Self = Self { list: [None; ACTIONS_MAX], len: 0 };
+    pub const NONE: Self = Self(Vec::new());
 
-    /// These actions; at most [`ACTIONS_MAX`], which the array's type proves.
+    /// These actions.
     pub(super) fn of<const N: usize>(actions: [Action; N]) -> Self {
-        const { assert!(N <= ACTIONS_MAX) };
-        let mut list = Self::NONE;
-        for action in actions {
-            list = list.and(action);
-        }
-        list
+        Self(actions.into())
     }
 
     /// These actions and one more.
     pub(super) fn and(mut self, action: Action) -> Self {
-        debug_assert!(self.len < ACTIONS_MAX, "more actions than one event can lead to");
-        if let Some(slot) = self.list.get_mut(self.len) {
-            *slot = Some(action);
-            self.len += 1;
-        }
+        self.0.push(action);
         self
     }
 
     /// These actions, and those after them.
-    pub(super) fn chain(self, later: Self) -> Self {
-        later.into_iter().fold(self, Self::and)
+    pub(super) fn chain(mut self, later: Self) -> Self {
+        self.0.extend(later);
+        self
     }
 
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_empty()
     }
 }
 
 impl IntoIterator for Actions {
     type Item = Action;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<Action>, ACTIONS_MAX>>;
+    type IntoIter = std::vec::IntoIter<Action>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter().flatten()
+        self.0.into_iter()
     }
 }
 

@@ -118,7 +118,7 @@ impl Record {
 
     /// Checks the orders that an event led to, one by one, as they are carried out.
     pub(crate) fn ordered(&mut self, now: Instant, actions: &Actions, settings: &Settings) {
-        for action in *actions {
+        for action in actions.clone() {
             assert!(self.quit.is_none(), "the end is the end, but then came {action:?}");
             self.orders_fit_the_worker_that_lives(action);
             self.nothing_new_begins_after_a_stop(action);
@@ -219,8 +219,8 @@ impl Record {
 
     /// Notes that a sync is owed as soon as a worker is told to be ready. Before the orders are checked.
     pub(crate) fn expect_sync_if_ready(&mut self, actions: &Actions, registers: bool) {
-        let ready = actions.into_iter().any(|action| matches!(action, Action::Tell(Notice::Ready { .. })));
-        let sent = actions.into_iter().any(|action| matches!(action, Action::Sync(_)));
+        let ready = actions.clone().into_iter().any(|action| matches!(action, Action::Tell(Notice::Ready { .. })));
+        let sent = actions.clone().into_iter().any(|action| matches!(action, Action::Sync(_)));
         self.owes_sync = ready && registers && !sent;
     }
 

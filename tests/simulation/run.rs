@@ -283,7 +283,7 @@ impl Run {
         if self.traced {
             let at = self.now.saturating_duration_since(self.begun_at);
             let (from, to) = (before.condition().word(), self.machine.condition().word());
-            let orders: Vec<Action> = actions.into_iter().collect();
+            let orders: Vec<Action> = actions.clone().into_iter().collect();
             eprintln!("{at:>14?} {from:>15} {event:?} -> {to} {orders:?}");
         }
         (actions, changed)
@@ -291,7 +291,7 @@ impl Run {
 
     fn carry_out(&mut self, actions: &Actions) {
         self.record.ordered(self.now, actions, &self.settings);
-        for action in *actions {
+        for action in actions.clone() {
             self.world.perform(&mut self.dice, self.now, action);
             if action == Action::Reload && self.dice.one_in(2) {
                 self.settings = character::settings(&mut self.dice);
