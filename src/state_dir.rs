@@ -154,45 +154,57 @@ pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// How long a worker record is, in bytes, so that the next one fits into its place. The longest is a mark of some 140
-/// bytes.
-const RECORD_BYTES: usize = 256;
+/// How long a worker record is, in bytes, so that the next one fits into its place. Most of it is a mark of at most
+/// some 140 bytes and a start time.
+const RECORD_BYTES: usize = 384;
 
 /// What the record of the worker says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// No worker lives.
     Nobody,
-    /// A worker is being spawned, or has just been: it bears this mark in its environment.
-    Launching(String),
-    /// This worker lives.
-    Worker(Identity),
+    /// One may live.
+    Somebody {
+        /// The one that was spawned last.
+        worker: Option<Identity>,
+        /// What the one after it bears in its environment, which is known before that is spawned. Empty in records of
+        /// earlier versions.
+        next: String,
+    },
     /// Nothing that makes sense: any worker may live.
     Unclear,
 }
 
+impl Record {
+    /// The worker that was spawned last, if it is known.
+    pub fn worker(&self) -> Option<&Identity> {
+        let Record::Somebody { worker, .. } = self else { return None };
+        worker.as_ref()
+    }
+}
+
 /// The live worker on disk, so that a supervisor that was killed leaves no orphan that nobody knows.
 ///
-/// It is written before each spawn and after it, over the last one in one call of fixed length, which takes a
-/// microsecond, needs no descriptor and on most file systems no room, and is not cut short by SIGKILL. So only the very
-/// first launch of a state directory needs room for it.
+/// It is written before the first spawn and after each, and says by its mark who comes next: no spawn after an exit has
+/// to wait for a disk. It is written over the last one in one call of fixed length, which takes some microseconds,
+/// needs no descriptor and on most file systems no room, and is not cut short by SIGKILL. So only the very first launch
+/// of a state directory needs room for it.
 #[derive(Debug)]
 pub struct WorkerRecord {
     dir: StateDir,
     file: Option<File>,
-    /// As far as it was read or written.
+    /// As far as it was read or written. Without the worker, once that is gone and the next is spawned.
     on_disk: Record,
 }
 
-/// Either the mark of a worker that is being spawned, or a worker.
-#[derive(Default, Serialize)]
-struct Line {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    launching: Option<String>,
+/// A worker, and the mark of the one that comes next.
+#[derive(Serialize)]
+struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    started: Option<String>,
+    started: Option<&'a str>,
+    next: &'a str,
 }
 
 impl WorkerRecord {
@@ -203,31 +215,34 @@ impl WorkerRecord {
 
     /// Whether the record names this worker, or nobody where that is None.
     pub fn names(&self, worker: Option<Pid>) -> bool {
-        match &self.on_disk {
-            Record::Nobody => worker.is_none(),
-            Record::Worker(identity) => worker == Some(identity.pid),
-            Record::Launching(_) | Record::Unclear => false,
+        match worker {
+            None => self.on_disk == Record::Nobody,
+            Some(pid) => self.on_disk.worker().is_some_and(|recorded| recorded.pid == pid),
         }
     }
 
-    /// Records that a worker with this mark is about to be spawned.
+    /// Makes sure that a worker with this mark, which is about to be spawned, can be found: the last record says so, if
+    /// a worker came before it.
     ///
     /// # Errors
     /// What open, write or rename report: the worker is not to be spawned then.
-    pub fn launching(&mut self, mark: String) -> io::Result<()> {
-        self.put(Some(&Line { launching: Some(mark.clone()), ..Line::default() }))?;
-        self.on_disk = Record::Launching(mark);
+    pub fn launching(&mut self, mark: &str) -> io::Result<()> {
+        let is_named = matches!(&self.on_disk, Record::Somebody { next, .. } if next == mark);
+        if !is_named {
+            self.put(Some(&Line { pid: None, started: None, next: mark }))?;
+        }
+        self.on_disk = Record::Somebody { worker: None, next: mark.to_owned() };
         Ok(())
     }
 
-    /// Records the live worker.
+    /// Records the live worker, and the mark of the next.
     ///
     /// # Errors
     /// What open, write or rename report.
-    pub fn write(&mut self, worker: &Identity) -> io::Result<()> {
-        let (pid, started) = (Some(worker.pid.as_raw()), Some(worker.started.as_str().to_owned()));
-        self.put(Some(&Line { launching: None, pid, started }))?;
-        self.on_disk = Record::Worker(worker.clone());
+    pub fn write(&mut self, worker: Identity, next: String) -> io::Result<()> {
+        let (pid, started) = (Some(worker.pid.as_raw()), Some(worker.started.as_str()));
+        self.put(Some(&Line { pid, started, next: &next }))?;
+        self.on_disk = Record::Somebody { worker: Some(worker), next };
         Ok(())
     }
 
@@ -241,17 +256,20 @@ impl WorkerRecord {
         Ok(())
     }
 
-    fn put(&mut self, line: Option<&Line>) -> io::Result<()> {
-        let content = format!("{:<width$}\n", serde_json::to_string(&line)?, width = RECORD_BYTES - 1);
+    fn put(&mut self, line: Option<&Line<'_>>) -> io::Result<()> {
+        let mut content = serde_json::to_vec(&line)?;
+        // In one piece: a formatter would pad it character by character, which is a fifth of what a restart computes.
+        content.resize(content.len().max(RECORD_BYTES - 1), b' ');
+        content.push(b'\n');
         // One that somebody has removed would be written where nobody finds it.
         let held = self.file.take().filter(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
         let written_over = held.or_else(|| open_record(&self.dir)).and_then(|file| {
-            let written = file.write_all_at(content.as_bytes(), 0);
+            let written = file.write_all_at(&content, 0);
             written.is_ok().then_some(file)
         });
         self.file = Some(match written_over {
             Some(file) => file,
-            None => self.dir.files.replace_file(WORKER, content.as_bytes())?,
+            None => self.dir.files.replace_file(WORKER, &content)?,
         });
         Ok(())
     }
@@ -273,10 +291,13 @@ impl WorkerRecord {
         let value = serde_json::from_slice(&bytes).unwrap_or(Value::Bool(false));
         let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
         let pid = value.get("pid").and_then(Value::as_i64).and_then(|pid| Pid::new(pid.try_into().ok()?));
-        Ok(match (text("launching"), pid, text("started")) {
+        Ok(match (pid, text("started"), text("next")) {
             (None, None, None) if value.is_null() => Record::Nobody,
-            (Some(mark), None, None) => Record::Launching(mark),
-            (None, Some(pid), Some(started)) => Record::Worker(Identity { pid, started: started.into() }),
+            (None, None, Some(next)) => Record::Somebody { worker: None, next },
+            (Some(pid), Some(started), next) => {
+                let worker = Some(Identity { pid, started: started.into() });
+                Record::Somebody { worker, next: next.unwrap_or_default() }
+            }
             _ => Record::Unclear,
         })
     }

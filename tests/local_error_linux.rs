@@ -472,6 +472,38 @@ fn worker_that_proc_does_not_show_is_alive_and_on_record() {
     supervisor.kill();
 }
 
+#[test]
+fn next_worker_finds_room_below_a_limit_of_processes_that_the_last_one_has_reached() {
+    if !support::is_root_to("run as another user, whom that limit holds") {
+        return;
+    }
+    let scene = Scene::new().set("stable_secs", 0);
+    let copies = support::copied_programs(&scene);
+    // The fixture has threads, which count as well, and leave room when they end.
+    let serve = format!(
+        "import http.server as h; h.HTTPServer((\"127.0.0.1\", {}), h.SimpleHTTPRequestHandler).serve_forever()",
+        scene.port().number()
+    );
+    scene.reconfigure(|config| {
+        config.command(&["python3", "-c", &serve]);
+    });
+    // Nobody else's, since all processes of a user count.
+    let uid = 1_000_000 + std::process::id();
+    support::give_to(&scene, uid, uid);
+    let program = support::program_at(&scene, &copies.supervisor);
+    let mut command = Command::new("prlimit");
+    command.args(["--nproc=2:2", "setpriv", &format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"]);
+    command.arg(program.get_program()).args(program.get_args());
+    support::same_surroundings(&mut command, &program);
+    let supervisor = scene.start_with(&mut command);
+    for nth in 1..=3 {
+        send_signal(supervisor.wait_nth_ready(nth), Signal::SIGKILL);
+    }
+    supervisor.wait_nth_ready(4);
+    assert_eq!(supervisor.lines_with("cannot start").len(), 0, "{}", supervisor.stderr());
+    assert_eq!(supervisor.stop(), 0);
+}
+
 /// A supervisor that becomes user nobody's after `preparation`, and whose worker's program makes it root's.
 fn of_nobody_with_a_worker_of_root(scene: &Scene, preparation: &str) -> Command {
     let copies = support::copied_programs(scene);

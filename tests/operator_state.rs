@@ -160,18 +160,33 @@ fn a_shorter_name_replaces_a_longer_one_in_the_lock_file() {
     assert_eq!(text, format!("{} {}\n", std::process::id(), own_identity().started));
 }
 
+fn somebody(worker: platform::Identity, next: &str) -> Record {
+    Record::Somebody { worker: Some(worker), next: next.to_owned() }
+}
+
 #[test]
-fn a_worker_record_says_who_the_worker_is() {
+fn a_worker_record_says_who_the_worker_is_and_who_comes_next() {
     let dir = Dir::new();
     let state = open(&dir);
     assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Nobody);
     let mut record = WorkerRecord::new(&state, Record::Nobody);
-    record.launching("demo:7:x:1".to_owned()).expect("written");
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Launching("demo:7:x:1".to_owned()));
+    let read = || WorkerRecord::read(&state).expect("no error");
+    record.launching("demo:7:x:1").expect("written");
+    assert_eq!(read(), Record::Somebody { worker: None, next: "demo:7:x:1".to_owned() });
     assert!(!record.names(None));
-    record.write(&own_identity()).expect("written");
-    assert_eq!(mode(&state.worker_path()), 0o600);
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Worker(own_identity()));
+    let own = Pid::new(std::process::id().cast_signed());
+    for next in ["demo:7:x:2", "demo:7:x:3"] {
+        assert!(!record.names(own));
+        record.write(own_identity(), next.to_owned()).expect("written");
+        assert_eq!(mode(&state.worker_path()), 0o600);
+        assert_eq!(read(), somebody(own_identity(), next));
+        assert!(record.names(own) && !record.names(None));
+        // The next one, which may get the same pid.
+        record.launching(next).expect("on record already");
+        assert_eq!(read(), somebody(own_identity(), next));
+    }
+    record.launching("demo:7:x:9").expect("written");
+    assert_eq!(read(), Record::Somebody { worker: None, next: "demo:7:x:9".to_owned() });
     record.clear().expect("cleared");
     assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Nobody);
     assert!(record.names(None));
@@ -183,20 +198,21 @@ fn a_worker_record_is_written_over_the_last_one_and_anew_where_that_is_gone() {
     let dir = Dir::new();
     let state = open(&dir);
     let mut record = WorkerRecord::new(&state, Record::Nobody);
-    record.write(&own_identity()).expect("written");
+    record.write(own_identity(), String::new()).expect("written");
     let inode = || fs::metadata(state.worker_path()).expect("a record").ino();
     let first = inode();
     for started in ["a start time that is longer than any other", "1"] {
         let worker = platform::Identity { started: started.to_owned().into(), ..own_identity() };
-        record.write(&worker).expect("written");
-        assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Record::Worker(worker), first));
+        record.write(worker.clone(), "x".repeat(140)).expect("written");
+        let read = WorkerRecord::read(&state).expect("no error");
+        assert_eq!((read, inode()), (somebody(worker, &"x".repeat(140)), first));
     }
     let mut next = WorkerRecord::new(&state, Record::Nobody);
     next.clear().expect("written");
     assert_eq!((WorkerRecord::read(&state).expect("no error"), inode()), (Record::Nobody, first));
     fs::remove_file(state.worker_path()).expect("removed");
-    record.write(&own_identity()).expect("written");
-    assert_eq!(WorkerRecord::read(&state).expect("no error"), Record::Worker(own_identity()));
+    record.write(own_identity(), String::new()).expect("written");
+    assert_eq!(WorkerRecord::read(&state).expect("no error"), somebody(own_identity(), ""));
 }
 
 #[test]

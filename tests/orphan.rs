@@ -210,7 +210,7 @@ fn record_that_makes_no_sense_harms_nobody() {
 
 #[test]
 fn record_that_was_damaged_hides_no_worker() {
-    for record in ["", "garbage", "{\"pid\":4194", "{\"launching\":\"wor"] {
+    for record in ["", "garbage", "{\"pid\":4194", "{\"next\":\"wor", "{\"launching\":\"of an earlier version\"}"] {
         // It holds no port by which it could be known.
         let scene = Scene::new().worker(&["--life", "--no-listen", "--fork-child", "--life"]);
         let first = scene.start();

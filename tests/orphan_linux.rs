@@ -7,7 +7,7 @@ use std::fs::read_to_string;
 use std::time::Duration;
 
 use support::words::{ADOPTED, DIED, STARTED};
-use support::{LIMIT, Scene, children_of, process_alive, wait_for, wait_until};
+use support::{LIMIT, Scene, Signal, children_of, process_alive, send_signal, wait_for, wait_until};
 
 #[test]
 fn worker_is_on_record_before_it_is_first_probed() {
@@ -28,20 +28,52 @@ fn worker_is_on_record_before_it_is_first_probed() {
 
 #[test]
 fn worker_that_has_not_executed_its_program_yet_is_found() {
-    let scene = Scene::new().worker(&["--no-listen"]);
-    // The new process is held up before its program, in the memory of the supervisor that is killed meanwhile.
-    let delayed = ["-e", "inject=execve:delay_enter=1500000"];
-    let trace = scene.file("trace");
-    let first = scene.start_with(&mut support::traced_with(&scene, &trace, "execve", &delayed));
-    let record = || read_to_string(scene.file("state/worker/worker.json")).unwrap_or_default();
-    wait_until("a launch on record", LIMIT, || record().contains("launching"));
-    let child = || children_of(first.pid()).pop();
-    let orphan = wait_for("the new process", LIMIT, || scene.story(), child);
-    first.kill();
-    let second = scene.start();
-    assert!(second.wait_for_log(ADOPTED).contains(&format!("pid={orphan}")), "{}", scene.story());
-    second.wait_for_log(STARTED);
-    assert!(!process_alive(orphan));
+    // The first of a supervisor, and one that comes after another.
+    for before in 0..=1 {
+        let scene = Scene::new().worker(&["--no-listen"]).set("restart_backoff_min_secs", "0.1");
+        // The new process is held up before its program, in the memory of the supervisor that is killed meanwhile.
+        let delayed = ["-e", "inject=execve:delay_enter=1500000"];
+        let trace = scene.file("trace");
+        let first = scene.start_with(&mut support::traced_with(&scene, &trace, "execve", &delayed));
+        let record = || read_to_string(scene.file("state/worker/worker.json")).unwrap_or_default();
+        wait_until("a launch on record", LIMIT, || record().contains("next"));
+        for nth in 1..=before {
+            let worker = scene.wait_for_events("start", nth)[nth - 1].pid();
+            wait_until("the record of the worker", LIMIT, || record().contains(&format!("\"pid\":{worker},")));
+            send_signal(worker, Signal::SIGKILL);
+            wait_until("the end of the worker", LIMIT, || !process_alive(worker));
+        }
+        let child = || children_of(first.pid()).into_iter().find(|pid| process_alive(*pid));
+        let orphan = wait_for("the new process", LIMIT, || scene.story(), child);
+        first.kill();
+        let second = scene.start();
+        assert!(second.wait_for_log(ADOPTED).contains(&format!("pid={orphan}")), "{}", scene.story());
+        second.wait_for_log(STARTED);
+        assert!(!process_alive(orphan));
+    }
+}
+
+#[test]
+fn next_worker_waits_for_the_last_one_to_be_reaped_only_if_that_has_left_somebody() {
+    for (arguments, waits) in [(&[][..], false), (&["--life", "--fork-child", "--life"], true)] {
+        let scene = Scene::new().set("stable_secs", 0).worker(arguments);
+        let trace = scene.file("trace");
+        let calls = "clone,clone3,fork,vfork,waitid,wait4,pwrite64";
+        let supervisor = scene.start_with(&mut support::traced(&scene, &trace, calls));
+        let worker = supervisor.wait_ready();
+        send_signal(worker, Signal::SIGKILL);
+        supervisor.wait_nth_ready(2);
+        let is_seen = |call: &String| call.starts_with("waitid") && call.contains(&format!("si_pid={worker},"));
+        let is_reaped = |call: &String| call.starts_with(&format!("wait4({worker},"));
+        let calls = support::calls_of(&trace, supervisor.pid(), |calls| calls.iter().any(is_reaped));
+        let seen_at = calls.iter().position(is_seen).expect("a look");
+        let reaped_at = calls.iter().position(is_reaped).expect("reaped");
+        let spawned_at = seen_at + calls[seen_at..].iter().position(|call| support::is_fork(call)).expect("a spawn");
+        assert_eq!(reaped_at < spawned_at, waits, "{arguments:?}: {calls:#?}");
+        let written = calls[seen_at..spawned_at].iter().filter(|call| call.starts_with("pwrite64"));
+        assert_eq!(written.count(), 0, "the record says already who comes next: {calls:#?}");
+        assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists(), "not even as a zombie");
+    }
 }
 
 #[test]

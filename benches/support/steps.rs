@@ -24,13 +24,14 @@ use super::{Results, Summary, now_ns, programs, wait_for};
 
 const TABLE: &str = "Where the time of a restart goes (the same calls, one by one, in another process)";
 
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "SIGKILL until the exit is noticed",
-    "kill what is left of the group, and reap",
+    "ask how it has ended",
     "try the port, with a socket made before",
     "look whether the logs opened before still hold",
     "spawn, until it returns",
     "spawn, until the first instruction",
+    "reap the last worker, meanwhile",
 ];
 
 const LOGS: [&str; 2] = ["log", "err"];
@@ -92,7 +93,7 @@ impl Scene {
         }
     }
 
-    fn restart(&mut self, pid: Pid) -> (Pid, [f64; 6]) {
+    fn restart(&mut self, pid: Pid) -> (Pid, [f64; 7]) {
         let mut watch = ExitWatch::register(pid).expect("an exit watch");
         let registry = self.poll.registry();
         registry
@@ -105,8 +106,8 @@ impl Scene {
         self.wait_for_exit(&mut watch);
         let noticed_at = now_ns();
         // On kqueue systems the exit may be announced before the worker can be reaped.
-        while platform::reap_with_group(pid) == Reaped::NotYet {}
-        let reaped_at = now_ns();
+        while platform::unreaped(pid).is_none() {}
+        let ended_at = now_ns();
         drop(watch);
         let begun_at = now_ns();
         assert!(trial.is_free().is_ok_and(|is_free| is_free), "the port is free once its worker is gone");
@@ -118,14 +119,17 @@ impl Scene {
         }
         let looked_at = now_ns();
         let (next, spawned_at) = self.spawn(&logs);
+        platform::reap_with_group(pid);
+        let reaped_at = now_ns();
         let first_at = wait_for(|| "the next worker".to_owned(), || self.mark(next, Mark::Began));
         let spans = [
             (killed_at, noticed_at),
-            (noticed_at, reaped_at),
+            (noticed_at, ended_at),
             (begun_at, tried_at),
             (tried_at, looked_at),
             (looked_at, spawned_at),
             (looked_at, first_at),
+            (spawned_at, reaped_at),
         ];
         (next, spans.map(|(from, to)| (to - from) as f64 / 1e3))
     }

@@ -45,9 +45,10 @@
 //!
 //! # The contract
 //! Descriptors are watched edge-triggered (mio does so), hence the methods are called until they return nothing.
-//! A watch only wakes. Whether a child is gone, and how, only [`reap_with_group`] says, and it never blocks: the exit
-//! may be announced before the child can be reaped. On XNU NOTE_EXIT is posted before the process becomes a zombie, and
-//! a real FreeBSD 12.3 did the same in one or two of a hundred exits; there is no second event. The caller retries.
+//! A watch only wakes. Whether a child is gone, and how, only waitid and waitpid say ([`unreaped`],
+//! [`reap_with_group`]), which never block: the exit may be announced before the child can be reaped. On XNU
+//! NOTE_EXIT is posted before the process becomes a zombie, and a real FreeBSD 12.3 did the same in one or two of a
+//! hundred exits; there is no second event. The caller retries.
 //! SIGCHLD is a second wake, and merges: one may stand for many exits.
 //!
 //! Nothing here blocks (but for the microseconds that a program takes to be executed, or to fail to be), forks for its
@@ -112,6 +113,6 @@ pub use crate::space::{begin_write, clone, free, remote_file_system};
 pub use crate::spawn::{Command, Lifetime, SpawnError, SpawnStage, spawn};
 pub use crate::terminal::{TerminalSize, terminal_size};
 pub use crate::tree::{
-    Reaped, Scope, awaits_reaping, become_subreaper, group_is_gone, is_session_member, may_have_left, processes_with,
-    reap_orphans, reap_with_group, session_members, session_of, signal, signal_group, variable_of,
+    ChildList, Reaped, Scope, become_subreaper, group_is_gone, is_session_member, processes_with, reap_orphans,
+    reap_with_group, session_members, session_of, signal, signal_group, unreaped, variable_of,
 };

@@ -1,8 +1,8 @@
 //! Whom an earlier supervisor has left, to be ended before anything is launched.
 //!
-//! A recorded worker is known by its identity, one that was being spawned by its mark, and where the record makes no
-//! sense, any that bears a mark of the last supervisor, which the lock file names. Where the record says that nobody
-//! lives, nobody is looked for. Who can't be looked for may live: nothing is launched beside it.
+//! A recorded worker is known by its identity, the one after it, which was being spawned, by its mark, and where the
+//! record makes no sense, any that bears a mark of the last supervisor, which the lock file names. Where the record
+//! says that nobody lives, nobody is looked for. Who can't be looked for may live: nothing is launched beside it.
 
 use std::io;
 use std::thread;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use mio::Registry;
 use platform::{Pid, Scope};
 
-use super::kill_all;
 use super::mark::{HELPER_VARIABLE, Mark, VARIABLE};
+use super::session::kill_all;
 use super::worker::Worker;
 use crate::lock::Lock;
 use crate::state_dir::Record;
@@ -36,17 +36,22 @@ pub(super) fn find(
 ) -> io::Result<Option<Worker>> {
     let left = match record {
         Record::Nobody => return Ok(None),
-        Record::Worker(identity) => {
-            let adopted = Worker::adopted(registry, identity, now)?;
-            if adopted.is_none() {
+        Record::Somebody { worker, next } => {
+            if let Some(identity) = worker {
+                let adopted = Worker::adopted(registry, identity, now)?;
+                if adopted.is_some() {
+                    return Ok(adopted);
+                }
                 let is_left = |mark: &Mark| mark.name == name && !mark.is_of_another_living_supervisor();
                 let is_left = |value: &[u8]| Mark::parse(value).is_some_and(|mark| is_left(&mark));
                 let left = platform::processes_with(VARIABLE, is_left, Scope::Everybody)?;
                 kill_all(left.into_iter().filter(|pid| platform::is_session_member(*pid, identity.pid)));
             }
-            return Ok(adopted);
+            if next.is_empty() {
+                return Ok(None);
+            }
+            look(|value| value == next.as_bytes())?
         }
-        Record::Launching(mark) => look(|value| value == mark.as_bytes())?,
         Record::Unclear => {
             let prefix = |(pid, started)| format!("{name}:{pid}:{started}:");
             let prefixes: Vec<String> = lock.last_holders().into_iter().map(prefix).collect();

@@ -11,6 +11,7 @@ mod client;
 pub mod disks;
 pub(crate) mod helpers;
 pub mod launch;
+mod leftovers;
 mod locks;
 pub mod logs;
 mod mark;
@@ -29,7 +30,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
-use platform::{ExitStatus, Identity, Pid, Pinned, Scope, Signal};
+use platform::{ChildList, Identity, Pid};
 
 use self::client::{Client, Ended, Verdict};
 use self::helpers::hooks::Hooks;
@@ -39,13 +40,13 @@ use self::logs::Logs;
 use self::port::PortWatch;
 use self::report::Reporter;
 use self::report::happening::HookEvent;
-use self::session::Session;
+use self::session::kill_all;
 use self::sources::{Ready, SignalReader, TakenSignals};
-use self::worker::{Departure, Found, Worker};
+use self::worker::{Found, Worker};
 use crate::config::Config;
 use crate::error::{Error, ExitCode};
 use crate::lock::Lock;
-use crate::policy::{Actions, Condition, Event, Generation, Machine};
+use crate::policy::{Actions, Condition, Event, Machine};
 use crate::state_dir::WorkerRecord;
 use crate::time::{Now, SleepWatch};
 
@@ -63,11 +64,14 @@ struct Supervisor {
     machine: Machine,
     /// The live worker.
     worker: Option<Worker>,
+    /// The last one, until it is reaped.
+    departed: Option<Worker>,
     probe: Client,
     sync: Client,
     port: PortWatch,
     secrets: Secrets,
     launcher: Launcher,
+    child_list: Option<ChildList>,
     hooks: Hooks,
     logs: Logs,
     /// `None`: another supervisor has it, and this one gives way.
@@ -197,8 +201,10 @@ impl Supervisor {
     }
 
     fn look_at_worker(&mut self, now: Now) {
+        let known = self.children();
         let Some(worker) = &mut self.worker else { return };
-        let departure = match worker.look(now.instant) {
+        let may_have_left = || self.child_list.as_ref().is_none_or(|list| list.has_others(&known));
+        let departure = match worker.look(now.instant, may_have_left) {
             None => return,
             Some(Found::Gone(departure)) => departure,
             Some(Found::LeaderGone) => {
@@ -208,59 +214,18 @@ impl Supervisor {
             }
         };
         let was_asked = worker.was_asked_to_end();
-        let worker = self.worker.take();
+        self.departed = self.worker.take();
         // Of one that was asked to end nobody wants to know why it did, and its logs may lie on a disk that hangs.
         let output = (!was_asked).then(|| self.logs.output_of_worker());
         let place = self.reporter.news.len();
         self.dispatch(now, Event::Exited(departure.generation));
-        // Only now, with the next worker under way, is there time to take down the exit watch and to read what the last
-        // one said.
-        drop(worker);
+        // Only now, with the next worker under way, is there time to reap the last one, to take down its exit watch,
+        // and to read what it said.
+        self.departed.take().into_iter().for_each(Worker::bury);
         let words = output.and_then(|output| self.logs.last_words(&output));
         let words = words.map(|words| self.secrets.redactor().show(&words, WORDS_BYTES_MAX));
         self.reporter.saw_exit(&departure, words, place, now);
         self.look_after_leftovers(&departure, was_asked, place);
-    }
-
-    /// Ends what a worker that is gone has left of its session, and looks after what has left the session. `place`:
-    /// where its end is told among the news.
-    fn look_after_leftovers(&mut self, departure: &Departure, was_asked: bool, place: usize) {
-        if departure.generation != Generation::ADOPTED && !platform::may_have_left(&self.children()) {
-            return;
-        }
-        // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
-        if matches!(platform::identify(departure.pid), Ok(None)) {
-            Session::of(departure.pid, scope_of(departure.generation)).signal(Signal::Kill);
-        }
-        let was_quiet = departure.status == ExitStatus::Code(0) && !was_asked;
-        self.look_after_detached(departure.generation, Some(departure.pid), was_quiet, place);
-    }
-
-    /// Ends or tells of processes that a worker has left outside of its session. Not of what keeps the port in a stop,
-    /// which is ended last of all; else the next launch ends it, as it does with strangers.
-    fn look_after_detached(&mut self, generation: Generation, leader: Option<Pid>, was_quiet: bool, place: usize) {
-        let mark = self.launcher.mark(generation);
-        let is_of_predecessor = |(pid, started): &(u32, String)| format!("{}:{pid}:{started}:", self.config.name);
-        let prefixes: Vec<String> = self.predecessors.iter().map(is_of_predecessor).collect();
-        let is_borne = |value: &[u8]| match generation {
-            Generation::ADOPTED => prefixes.iter().any(|prefix| value.starts_with(prefix.as_bytes())),
-            _ => value == mark.as_bytes(),
-        };
-        let mut left = platform::processes_with(mark::VARIABLE, is_borne, scope_of(generation)).unwrap_or_default();
-        if generation == Generation::ADOPTED {
-            self.predecessors.clear();
-            self.lock.iter().for_each(|lock| lock.announce(&[]));
-        }
-        // Those that were killed just now may take a moment to go.
-        left.retain(|pid| leader.is_none_or(|leader| !platform::is_session_member(*pid, leader)));
-        if self.config.end_detached {
-            return kill_all(left);
-        }
-        if self.end.is_some() && !left.is_empty() {
-            let holders = platform::holders(self.config.address()).unwrap_or_default();
-            left.retain(|pid| !holders.contains(pid));
-        }
-        self.reporter.saw_left_running(left, was_quiet, place);
     }
 
     fn look_at_helpers(&mut self, now: Now) {
@@ -355,20 +320,16 @@ impl Supervisor {
 
     /// Keeps on record who is to be ended by the next supervisor, should this one be killed.
     fn write_record(&mut self) {
-        let pid = self.worker.as_ref().map(Worker::pid);
-        if self.lock.is_none() || self.record.names(pid) {
+        let worker = self.worker.as_ref().map(|worker| (worker.pid(), worker.generation()));
+        if self.lock.is_none() || self.record.names(worker.map(|(pid, _)| pid)) {
             return;
         }
-        let written = match pid {
+        let written = match worker {
             None => self.record.clear(),
-            Some(pid) => match platform::identify(pid) {
-                Ok(Some(identity)) => self.record.write(&identity),
+            Some((pid, generation)) => match identify(pid) {
+                Ok(Some(identity)) => self.record.write(identity, self.launcher.mark(generation.next())),
                 // Gone already; the exit watch will tell.
                 Ok(None) => Ok(()),
-                // Hidden from this user: the next supervisor can at least tell that it lives.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    self.record.write(&Identity { pid, started: String::new().into() })
-                }
                 Err(error) => Err(error),
             },
         };
@@ -379,17 +340,10 @@ impl Supervisor {
     }
 }
 
-/// Where a worker's processes are to be found.
-fn scope_of(generation: Generation) -> Scope {
-    if generation == Generation::ADOPTED { Scope::Everybody } else { Scope::Descendants }
-}
-
-/// Kills processes that bear our mark.
-fn kill_all(pids: impl IntoIterator<Item = Pid>) {
-    for pid in pids {
-        // One that has gone needs no signal.
-        if let Ok(Some(pinned)) = Pinned::open(pid) {
-            let _ = pinned.signal(Signal::Kill);
-        }
-    }
+/// Of one that is hidden from this user the next supervisor can at least tell that it lives.
+fn identify(pid: Pid) -> io::Result<Option<Identity>> {
+    platform::identify(pid).or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Ok(Some(Identity { pid, started: String::new().into() })),
+        _ => Err(error),
+    })
 }

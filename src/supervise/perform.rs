@@ -76,11 +76,13 @@ impl Supervisor {
         };
         // From here on a supervisor that is killed, at whatever moment, leaves no worker that the next can't find.
         let mark = self.launcher.mark(generation);
-        if let Err(error) = self.record.launching(mark.clone()) {
+        if let Err(error) = self.record.launching(&mark) {
             return self.launch_failed(generation, format!("cannot record the worker: {error}"));
         }
         self.logs.worker_starts();
-        match self.launcher.spawn(&self.config, &mark, secrets, now.wall_ms) {
+        // Until it is reaped a dead process counts against the limit of processes.
+        let bury = || self.departed.take().into_iter().for_each(Worker::bury);
+        match self.launcher.spawn(&self.config, &mark, secrets, now.wall_ms, bury) {
             Ok(spawned) => self.spawned(generation, spawned, now),
             Err(reason) => self.launch_failed(generation, reason),
         }

@@ -109,6 +109,26 @@ impl Outside {
     }
 }
 
+/// Kills processes that bear our mark.
+pub(super) fn kill_all(pids: impl IntoIterator<Item = Pid>) {
+    for pid in pids {
+        // One that has gone needs no signal.
+        if let Ok(Some(pinned)) = Pinned::open(pid) {
+            let _ = pinned.signal(Signal::Kill);
+        }
+    }
+}
+
+/// Kills what an adopted worker left in its group. Another's child can't be held back from being reaped, but as long
+/// as a group has members no process gets its id as a pid (Linux: kernel/pid.c; XNU: forkproc skips ids that pgfind
+/// knows). So if nobody has the pid now, the members are those that the worker left.
+pub(super) fn kill_leaderless_group(leader: Pid) {
+    if let Ok(None) = platform::identify(leader) {
+        // Nobody left is no error, and there is no other.
+        let _ = platform::signal_group(leader, Signal::Kill);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use log::{error, info, warn};
 use mio::{Events, Poll};
-use platform::{Lifetime, Signals};
+use platform::{ChildList, Lifetime, Signals};
 
 use super::disks::remote;
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
-use super::launch::Launcher;
+use super::launch::{self, Launcher};
 use super::logs::{Logs, shared};
 use super::perform::clients;
 use super::port::{PortWatch, doubt};
@@ -41,11 +41,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// the kernel would not let the worker go.
 pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Error> {
     let setup_errors = platform::prepare_process();
-    // Without it orphans go to init, which reaps them as well.
-    let _ = platform::become_subreaper();
     let Loaded { config, warnings } = Config::load(path)?;
     // What the configuration was read from may have been handed over. The log may open a terminal, which is to stay.
     platform::close_inherited(&signals);
+    // Where descriptors are few, a probe may need this one sooner.
+    let child_list = platform::become_subreaper().filter(|_| launch::has_descriptors_to_spare());
     own_log::init(verbose);
     // Not to keep a file system busy. Every path of the configuration is absolute by now.
     drop(std::env::set_current_dir("/"));
@@ -59,7 +59,7 @@ pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Err
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
-    let mut setup = Setup { config, poll, signals, launcher };
+    let mut setup = Setup { config, poll, signals, launcher, child_list };
     let Some((lock, dir)) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
     let Some(left) = setup.find_left(&lock, &dir)? else { return Ok(ExitCode::Ok) };
     supervisor(setup, lock, &dir, left).supervise()
@@ -71,6 +71,7 @@ struct Setup {
     poll: Poll,
     signals: SignalReader,
     launcher: Launcher,
+    child_list: Option<ChildList>,
 }
 
 /// What an earlier supervisor has left: its record, and its worker if one lives.
@@ -171,7 +172,7 @@ fn is_us(pid: u32, started: &str) -> bool {
 }
 
 fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Supervisor {
-    let Setup { config, poll, signals, launcher } = setup;
+    let Setup { config, poll, signals, launcher, child_list } = setup;
     let now = Now::read();
     let mut reporter = Reporter::new(&config, dir.clone(), now);
     info!(
@@ -204,10 +205,12 @@ fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Superviso
         signals,
         machine,
         worker: left.worker,
+        departed: None,
         probe,
         sync,
         port: PortWatch::default(),
         launcher,
+        child_list,
         reporter,
         sleep: SleepWatch::new(now),
         end: None,

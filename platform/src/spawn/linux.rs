@@ -90,7 +90,10 @@ pub(super) fn start(command: &Command<'_>, fds: [RawFd; 3]) -> Result<i32, (Spaw
 
 /// The C array that execve(2) wants.
 fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    let mut pointers = Vec::with_capacity(texts.len() + 1);
+    pointers.extend(texts.iter().map(|text| text.as_ptr()));
+    pointers.push(ptr::null());
+    pointers
 }
 
 /// The signals that this process ignored when it spawned for the first time; from then on it ignores no other. Ignored

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 use crate::pid::{Pid, own_pid};
 use crate::process::{ensure_own_proc, other_thread};
@@ -15,13 +16,38 @@ const ENVIRONMENT_BYTES_MAX: u64 = 2 << 20;
 /// The most descendants that are followed.
 const DESCENDANTS_MAX: usize = 1 << 16;
 
+/// The longest list of children that is read, in bytes: some thirty.
+const LIST_BYTES_MAX: usize = 256;
+
 /// Makes this process the one that orphans among its descendants are given to (prctl(2)).
-pub(super) fn become_subreaper() -> io::Result<()> {
+pub(super) fn become_subreaper() -> Option<ChildList> {
     // SAFETY: prctl with this option takes an integer and touches no memory of ours.
-    if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    let is_done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } == 0;
+    is_done.then(ChildList::open)?.ok()
+}
+
+/// The kernel's list of our children, held open.
+#[derive(Debug)]
+pub struct ChildList(File);
+
+impl ChildList {
+    fn open() -> io::Result<ChildList> {
+        ensure_own_proc()?;
+        // That of the first thread: the process is taken to have one.
+        let pid = own_pid();
+        File::open(format!("/proc/{pid}/task/{pid}/children")).map(ChildList)
+    }
+
+    /// Whether it names others than these, zombies too. If not, a child among them that has exited has left nobody:
+    /// what it leaves becomes ours before its exit can be noticed (exit_notify of kernel/exit.c). True where it can't
+    /// be read, or is longer than that of a few.
+    #[must_use]
+    pub fn has_others(&self, known: &[Pid]) -> bool {
+        let mut list = [0; LIST_BYTES_MAX];
+        let Ok(length) = self.0.read_at(&mut list, 0) else { return true };
+        let Ok(list) = str::from_utf8(&list[..length]) else { return true };
+        let is_known = |child: &str| child.parse().is_ok_and(|child| known.iter().any(|pid| pid.as_raw() == child));
+        length == LIST_BYTES_MAX || !list.split_ascii_whitespace().all(is_known)
     }
 }
 

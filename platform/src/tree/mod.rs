@@ -24,6 +24,7 @@ use self::freebsd as sys;
 use self::linux as sys;
 #[cfg(target_os = "macos")]
 use self::macos as sys;
+pub use self::sys::ChildList;
 use crate::exit::ExitStatus;
 use crate::pid::Pid;
 use crate::process::{group_of, lineage};
@@ -41,9 +42,9 @@ pub enum Reaped {
 /// Reaps a child if it has exited, after killing what it left in its group: until the leader is reaped, the group's id
 /// can't be anybody else's. Never waits.
 pub fn reap_with_group(pid: Pid) -> Reaped {
-    match is_zombie(pid) {
-        Ok(true) => {}
-        Ok(false) => return Reaped::NotYet,
+    match zombie(pid) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Reaped::NotYet,
         Err(errno) => return without_status(errno),
     }
     // Nobody left is no error, and there is no other.
@@ -62,19 +63,26 @@ pub fn reap_with_group(pid: Pid) -> Reaped {
     }
 }
 
-/// Whether a child has exited and not been reaped: until it is, its pid, group and session are nobody else's.
+/// How a child has ended that has not been reaped; None: it has not, or is no child of ours. Until it is reaped its
+/// pid, group and session are nobody else's.
 #[must_use]
-pub fn awaits_reaping(pid: Pid) -> bool {
-    is_zombie(pid) == Ok(true)
+pub fn unreaped(pid: Pid) -> Option<ExitStatus> {
+    let info = zombie(pid).ok()??;
+    // SAFETY: waitid has filled the structure for a child's exit.
+    let status = unsafe { info.si_status() };
+    Some(match info.si_code {
+        libc::CLD_EXITED => ExitStatus::Code(status),
+        code => ExitStatus::Signal { number: status, core: code == libc::CLD_DUMPED },
+    })
 }
 
-/// Whether a child has exited, without reaping it.
-fn is_zombie(pid: Pid) -> nix::Result<bool> {
-    Ok(exited(libc::P_PID, pid.as_raw() as libc::id_t)? == pid.as_raw())
+/// What waitid(2) says of a child that has exited, without reaping it.
+fn zombie(pid: Pid) -> nix::Result<Option<libc::siginfo_t>> {
+    exited(libc::P_PID, pid.as_raw() as libc::id_t)
 }
 
-/// The pid of a child that has exited, of those that waitid(2) is asked for; 0 if there is none. Reaps nobody.
-fn exited(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<i32> {
+/// What waitid(2) says of a child that has exited, of those that it is asked for. Reaps nobody.
+fn exited(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<Option<libc::siginfo_t>> {
     // XNU leaves the structure untouched when there is nothing to tell, so the zeroes are the answer then.
     // SAFETY: siginfo_t is plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -82,7 +90,8 @@ fn exited(kind: libc::idtype_t, id: libc::id_t) -> nix::Result<i32> {
     // SAFETY: `info` is a live siginfo_t that waitid may write.
     Errno::result(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
     // SAFETY: either waitid filled the structure for a child's exit, or it is all zeroes.
-    Ok(unsafe { info.si_pid() })
+    let pid = unsafe { info.si_pid() };
+    Ok((pid != 0).then_some(info))
 }
 
 /// What a failed look at a child means. ECHILD: it is none of ours, or was reaped before.
@@ -143,20 +152,10 @@ pub enum Scope {
 }
 
 /// From now on orphans among our descendants become our children, to be reaped by [`reap_orphans`]. Linux: prctl(2),
-/// PR_SET_CHILD_SUBREAPER; FreeBSD: procctl(2), PROC_REAP_ACQUIRE; nothing on macOS.
-///
-/// # Errors
-/// What the call reports, such as EINVAL of an old kernel: orphans then go to init.
-pub fn become_subreaper() -> io::Result<()> {
+/// PR_SET_CHILD_SUBREAPER; FreeBSD: procctl(2), PROC_REAP_ACQUIRE; nothing on macOS. Where that fails, as in an old
+/// kernel, orphans go to init. The list is Linux's alone, and only there if the kernel keeps one.
+pub fn become_subreaper() -> Option<ChildList> {
     sys::become_subreaper()
-}
-
-/// Whether a child that is gone may have left processes behind, if `known` are those that live. Where its orphans
-/// become our children, there are none as long as those are known; elsewhere only a look at all processes tells.
-#[must_use]
-pub fn may_have_left(known: &[Pid]) -> bool {
-    let has_others = |children: Vec<Pid>| children.iter().any(|child| !known.contains(child));
-    !cfg!(target_os = "linux") || sys::children().map_or(true, has_others)
 }
 
 /// Our children, and theirs, and so on; zombies too. None where the kernel keeps no lists of children.
@@ -168,7 +167,7 @@ pub(crate) fn descendants() -> Vec<Pid> {
 /// Reaps the children that have exited and are none of `known`: what descendants left to us.
 pub fn reap_orphans(known: &[Pid]) {
     // One call, where a list of our children takes many.
-    if !exited(libc::P_ALL, 0).is_ok_and(|pid| pid != 0) {
+    if !exited(libc::P_ALL, 0).is_ok_and(|zombie| zombie.is_some()) {
         return;
     }
     for pid in sys::children().unwrap_or_default() {

@@ -11,7 +11,7 @@ use super::report::Finding;
 use crate::config::Config;
 use crate::lock::{Held, Lock};
 use crate::policy::KILL_TIME;
-use crate::state_dir::{Record, StateDir, WorkerRecord};
+use crate::state_dir::{StateDir, WorkerRecord};
 use crate::time::secs;
 
 /// What was found in the state directory.
@@ -102,9 +102,10 @@ impl Standing {
 }
 
 fn living_worker(dir: &StateDir) -> Option<Pid> {
-    let Ok(Record::Worker(recorded)) = WorkerRecord::read(dir) else { return None };
+    let record = WorkerRecord::read(dir).ok()?;
+    let recorded = record.worker()?;
     let found = platform::identify(recorded.pid).ok().flatten()?;
-    (found == recorded).then_some(found.pid)
+    (found == *recorded).then_some(found.pid)
 }
 
 #[cfg(test)]

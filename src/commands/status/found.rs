@@ -95,9 +95,9 @@ impl Found {
         let Some(pid) = pid.and_then(Pid::new) else { return false };
         // Who can't be looked at may live.
         let Ok(found) = platform::identify(pid) else { return true };
-        match &self.record {
-            Record::Worker(recorded) if recorded.pid == pid => found.as_ref() == Some(recorded),
-            Record::Worker(_) | Record::Launching(_) | Record::Nobody | Record::Unclear => found.is_some(),
+        match self.record.worker().filter(|recorded| recorded.pid == pid) {
+            Some(recorded) => found.as_ref() == Some(recorded),
+            None => found.is_some(),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::policy::Generation;
 /// A file that has rested so long had no edit that a clock too coarse could hide from its [`Stamp`].
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// From so many descriptors on there are some to spare: the loop has 14 at rest, and two or three for each helper.
+/// From so many descriptors on there are some to spare: the loop has 15 at rest, and two or three for each helper.
 const DESCRIPTORS_ENOUGH: u64 = 128;
 
 /// Launches workers, and holds what was made ahead for the next one.
@@ -65,11 +65,17 @@ struct Ahead {
 /// The log files that a worker gets as its standard output and error. Each worker gets files that no other had: what it
 /// does to their flags stays its own.
 struct Outputs {
-    stdout: Option<File>,
+    stdout: Option<LogFile>,
     /// `None`: the same.
-    stderr: Option<Option<File>>,
+    stderr: Option<Option<LogFile>>,
     /// Sentences for the log.
     warnings: Vec<String>,
+}
+
+/// An open log, and which file it is.
+struct LogFile {
+    file: File,
+    id: Option<FileId>,
 }
 
 /// A worker that was spawned.
@@ -98,7 +104,7 @@ impl Launcher {
         Ok(Self {
             inherited: std::env::vars_os().collect(),
             null: File::options().read(true).write(true).open("/dev/null")?,
-            has_descriptors_to_spare: platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH),
+            has_descriptors_to_spare: has_descriptors_to_spare(),
             marker: Marker::new(name),
             ahead: None,
         })
@@ -119,8 +125,8 @@ impl Launcher {
         self.ahead.as_mut()?.trial.take()
     }
 
-    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch. It bears `mark`.
-    /// `wall_ms` is the wall clock, in milliseconds since 1970.
+    /// Spawns the worker from what was made ahead, if that still holds and works, or from scratch, when `make_room` is
+    /// called first. It bears `mark`. `wall_ms` is the wall clock, in milliseconds since 1970.
     ///
     /// # Errors
     /// One line that says what is wrong with the env file, the directory or the program, or what could not be run.
@@ -130,6 +136,7 @@ impl Launcher {
         mark: &str,
         secrets: Vec<(String, Secret)>,
         wall_ms: u64,
+        make_room: impl FnOnce(),
     ) -> Result<Spawned, String> {
         if let Some(mut ahead) = self.ahead.take().filter(|ahead| ahead.still_holds(config, &secrets))
             && let Ok(spawned) = ahead.spawn(config, mark, &self.null)
@@ -137,6 +144,7 @@ impl Launcher {
             self.ahead = Some(ahead);
             return Ok(spawned);
         }
+        make_room();
         let mut ahead = Ahead::prepare(config, &self.inherited, secrets, wall_ms)?;
         let spawned = ahead.spawn(config, mark, &self.null)?;
         self.ahead = Some(ahead);
@@ -206,7 +214,7 @@ impl Ahead {
             dir: &config.worker_dir,
             lifetime: Lifetime::ItsOwn,
             stdin: null.as_fd(),
-            stdout: outputs.stdout.as_ref().unwrap_or(null).as_fd(),
+            stdout: outputs.stdout().unwrap_or(null).as_fd(),
             stderr: outputs.stderr().unwrap_or(null).as_fd(),
         };
         let spawned = platform::spawn(&command).map_err(|error| refusal::explain(&error, &command));
@@ -232,12 +240,23 @@ impl Outputs {
 
     /// Whether the log paths still lead to these files.
     fn lie_at(&self, config: &Config) -> bool {
-        is_at(self.stdout.as_ref(), &config.log_stdout) && is_at(self.stderr(), &config.log_stderr)
+        let is_at = |log: &Option<LogFile>, path| log.as_ref().is_some_and(|log| log.lies_at(path));
+        is_at(&self.stdout, &config.log_stdout)
+            && self.stderr.as_ref().is_none_or(|stderr| is_at(stderr, &config.log_stderr))
+    }
+
+    fn stdout(&self) -> Option<&File> {
+        self.stdout.as_ref().map(|log| &log.file)
     }
 
     fn stderr(&self) -> Option<&File> {
-        self.stderr.as_ref().unwrap_or(&self.stdout).as_ref()
+        self.stderr.as_ref().unwrap_or(&self.stdout).as_ref().map(|log| &log.file)
     }
+}
+
+/// Whether there are descriptors to hold open what only saves time.
+pub(super) fn has_descriptors_to_spare() -> bool {
+    platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH)
 }
 
 /// Whether an entry of an environment is a mark.
@@ -245,10 +264,15 @@ fn is_mark(entry: &[u8]) -> bool {
     entry.strip_prefix(mark::VARIABLE.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
 }
 
-fn is_at(file: Option<&File>, path: &Path) -> bool {
-    let id = |metadata: fs::Metadata| file_id(&metadata);
-    let held = file.and_then(|file| file.metadata().ok()).map(id);
-    held.is_some() && held == fs::metadata(path).ok().map(id)
+impl LogFile {
+    fn of(file: File) -> Self {
+        let id = file.metadata().ok().map(|metadata| file_id(&metadata));
+        Self { file, id }
+    }
+
+    fn lies_at(&self, path: &Path) -> bool {
+        self.id.is_some() && self.id == fs::metadata(path).ok().map(|metadata| file_id(&metadata))
+    }
 }
 
 /// The env file as it is now; `None`: it can't be looked at.
@@ -283,7 +307,7 @@ pub fn check_log(path: &Path) -> io::Result<()> {
     }
 }
 
-fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
+fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<LogFile> {
     let opened = match (platform::open_log(path), own_stream(path)) {
         (Err(_), Some(stream)) => stream.map(File::from),
         (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
@@ -291,7 +315,8 @@ fn open_log(path: &Path, warnings: &mut Vec<String>) -> Option<File> {
         }
         (opened, _) => opened,
     };
-    opened.map_err(|error| warnings.push(format!("cannot open log {path:?}: {error}; its output is discarded"))).ok()
+    let said = |error| warnings.push(format!("cannot open log {path:?}: {error}; its output is discarded"));
+    opened.map_err(said).map(LogFile::of).ok()
 }
 
 /// What this process writes to, by the name of it. In a container, and before a pipe to another program, these are
