@@ -1,11 +1,11 @@
 #!/bin/sh
 # Runs the supervisor in the foreground over a demo worker, so that one can watch what it does and break the worker.
-# Everything it writes stays in target/demo.
+# Everything it writes stays in demo, in the build directory.
 set -eu
 cd "$(dirname "$0")/.."
 
 cargo build --release --bin worker-supervisor --example worker
-target=$(pwd)/target
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 demo=$target/demo
 mkdir -p "$demo"
 

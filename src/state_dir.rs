@@ -213,6 +213,11 @@ impl WorkerRecord {
         WorkerRecord { dir: dir.clone(), file: None, on_disk }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.worker_path()
+    }
+
     /// Whether the record names this worker, or nobody where that is None.
     pub fn names(&self, worker: Option<Pid>) -> bool {
         match worker {

@@ -299,7 +299,7 @@ fn worker_that_cannot_be_recorded_is_not_started_until_it_can() {
     let record = scene.file("state/worker/worker.json.new");
     let supervisor = scene.start_with(&mut failing(&scene, "write:error=ENOSPC:when=1..2", &[&record]));
     let line = supervisor.wait_for_nth_log(2, LAUNCH_FAILED);
-    assert!(line.contains("cannot record the worker: No space left on device"), "{line}");
+    assert!(line.contains("worker.json\": No space left on device"), "{line}");
     let worker = supervisor.wait_ready();
     assert_eq!(scene.report().starts().len(), 1);
     wait_until("a record", LIMIT, || {

@@ -86,7 +86,7 @@ fn state_on_a_full_disk_is_missed_and_written_once_there_is_room() {
     let supervisor = start_on_small_disk(&scene, fill);
     let warning = supervisor.wait_for_log("cannot write status file in ");
     assert!(warning.contains("No space left on device") && warning.contains("; the old one stays"), "{warning}");
-    supervisor.wait_for_log("cannot start the worker: cannot record the worker: ");
+    supervisor.wait_for_log("cannot start the worker: cannot record the worker in ");
     let status = || fs::read_to_string(on_disk(&supervisor, &scene, "state/worker/status.json")).ok();
     assert_eq!(status(), None);
     fs::remove_file(on_disk(&supervisor, &scene, "filler")).expect("a file");

@@ -241,9 +241,14 @@ fn lock_that_is_no_file_of_ours_is_refused_with_what_to_do_and_never_waited_for(
 fn directory_in_the_place_of_a_record_keeps_the_worker_from_being_started_until_it_is_removed() {
     let scene = Scene::new().set("restart_backoff_max_secs", "0.1").set("restart_backoff_min_secs", "0.1");
     occupied(&scene, &["worker.json"], |path| create_dir(path).expect("a directory"));
+    let told = scene.run(&["--dry-run"]);
+    assert!(told.code == Some(78) && told.stdout.contains("worker.json\": it is a directory; fix that"), "{told:?}");
     let supervisor = scene.start();
     let line = supervisor.wait_for_log(LAUNCH_FAILED);
-    assert!(line.contains("worker.json") || line.contains("record"), "{line}");
+    assert!(
+        line.contains("cannot record the worker in \"") && line.contains("worker.json\": Is a directory"),
+        "{line}"
+    );
     assert_eq!(scene.report().starts().len(), 0);
     std::fs::remove_dir(scene.file("state/worker/worker.json")).expect("removed");
     supervisor.wait_ready();

@@ -17,7 +17,7 @@ impl Supervisor {
         }
         // As long as a session has members nobody gets its id as a pid: if somebody has, there are none.
         if matches!(platform::identify(departure.pid), Ok(None)) {
-            Session::of(departure.pid, scope_of(departure.generation)).signal(Signal::Kill);
+            Session::of(departure.pid, scope_of(departure.generation)).signal(&[Signal::Kill]);
         }
         let was_quiet = departure.status == ExitStatus::Code(0) && !was_asked;
         self.look_after_detached(departure.generation, Some(departure.pid), was_quiet, place);

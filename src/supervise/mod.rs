@@ -335,7 +335,8 @@ impl Supervisor {
         };
         // Tried again in the next turn: descriptors and disks come back.
         if let Err(error) = written {
-            self.reporter.warn("record", format!("cannot record the worker: {error}; trying again"));
+            let text = format!("cannot record the worker in {:?}: {error}; trying again", self.record.path());
+            self.reporter.warn("record", text);
         }
     }
 }

@@ -77,7 +77,8 @@ impl Supervisor {
         // From here on a supervisor that is killed, at whatever moment, leaves no worker that the next can't find.
         let mark = self.launcher.mark(generation);
         if let Err(error) = self.record.launching(&mark) {
-            return self.launch_failed(generation, format!("cannot record the worker: {error}"));
+            return self
+                .launch_failed(generation, format!("cannot record the worker in {:?}: {error}", self.record.path()));
         }
         self.logs.worker_starts();
         // Until it is reaped a dead process counts against the limit of processes.

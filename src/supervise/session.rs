@@ -62,15 +62,15 @@ impl Session {
         platform::holders(address).unwrap_or_default().into_iter().any(|pid| self.has(pid))
     }
 
-    /// Sends a signal to all of it.
-    pub(super) fn signal(&mut self, signal: Signal) {
+    /// Sends signals to all of it, to each process one after the other.
+    pub(super) fn signal(&mut self, signals: &[Signal]) {
         self.rest = self.find();
         for pid in &self.rest {
             // One that has gone needs none, and one that may not be signalled is met again.
             if let Ok(Some(pinned)) = Pinned::open(*pid)
                 && self.has(*pid)
             {
-                let _ = pinned.signal(signal);
+                signals.iter().for_each(|signal| drop(pinned.signal(*signal)));
             }
         }
     }
@@ -147,7 +147,7 @@ mod tests {
         let mut other = Command::new("/bin/cat").stdin(Stdio::piped()).process_group(leader.as_raw()).spawn().unwrap();
         assert!(!session.is_empty());
         assert_eq!(session.rest(), [Pid::new(other.id().cast_signed()).unwrap()]);
-        session.signal(Signal::Kill);
+        session.signal(&[Signal::Kill]);
         assert!(!other.wait().unwrap().success());
         assert!(session.is_empty());
         cat.kill().unwrap();

@@ -291,8 +291,7 @@ impl Worker {
         }
         self.end = End::AllAsked;
         if self.served_at.is_none_or(|address| self.session.listens_on(address)) {
-            self.session.signal(signal);
-            self.session.signal(Signal::Cont);
+            self.session.signal(&[signal, Signal::Cont]);
         }
     }
 
@@ -310,7 +309,7 @@ impl Worker {
     fn is_session_over(&mut self, now: Instant) -> bool {
         match self.end {
             End::NotAsked if self.served_at.is_none() => return true,
-            End::NotAsked | End::Killed => self.session.signal(Signal::Kill),
+            End::NotAsked | End::Killed => self.session.signal(&[Signal::Kill]),
             End::Asked(_) | End::AllAsked => {}
         }
         if self.session.is_empty() {
@@ -356,20 +355,18 @@ impl Worker {
             StopSignal::Hup => Signal::Hup,
         };
         self.end = if whole_session { End::AllAsked } else { End::Asked(signal) };
-        for signal in [signal, Signal::Cont] {
-            if whole_session {
-                self.session.signal(signal);
-            }
-            self.send(signal, whole_session)?;
+        if whole_session {
+            self.session.signal(&[signal, Signal::Cont]);
         }
-        Ok(())
+        self.send(signal, whole_session)?;
+        self.send(Signal::Cont, whole_session)
     }
 
     /// Kills the worker with its group and session.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.end = End::Killed;
         let sent = self.send(Signal::Kill, true).and_then(|()| self.send(Signal::Kill, false));
-        self.session.signal(Signal::Kill);
+        self.session.signal(&[Signal::Kill]);
         sent
     }
 

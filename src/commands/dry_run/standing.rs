@@ -2,6 +2,7 @@
 //!
 //! The state directory is looked at, never created.
 
+use std::fs::symlink_metadata;
 use std::path::PathBuf;
 
 use platform::Pid;
@@ -44,7 +45,7 @@ impl Standing {
             Ok(Some(dir)) => {
                 let usable = platform::check_creatable_in(&path);
                 let usable = usable.map_err(|error| format!("cannot write the state directory {path:?}: {error}"));
-                (usable.map(|()| DirState::There), Some(dir))
+                (usable.and_then(|()| ensure_recordable(&dir)).map(|()| DirState::There), Some(dir))
             }
         };
         let supervisor = match &dir {
@@ -99,6 +100,13 @@ impl Standing {
             Err(cause) => Finding::fail("supervisor", format!("{cause}; a start could not lock it: remove it")),
         }
     }
+}
+
+/// Whatever else stands there is replaced.
+fn ensure_recordable(dir: &StateDir) -> Result<(), String> {
+    let path = dir.worker_path();
+    let is_dir = symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+    if is_dir { Err(format!("cannot record the worker in {path:?}: it is a directory")) } else { Ok(()) }
 }
 
 fn living_worker(dir: &StateDir) -> Option<Pid> {
