@@ -233,11 +233,23 @@ impl WorkerRecord {
     /// What open, write or rename report: the worker is not to be spawned then.
     pub fn launching(&mut self, mark: &str) -> io::Result<()> {
         let is_named = matches!(&self.on_disk, Record::Somebody { next, .. } if next == mark);
-        if !is_named {
+        if !is_named || !self.is_in_place() {
             self.put(Some(&Line { pid: None, started: None, next: mark }))?;
         }
         self.on_disk = Record::Somebody { worker: None, next: mark.to_owned() };
         Ok(())
+    }
+
+    /// Whether what was written still is where the next supervisor finds it: somebody may have removed the file.
+    fn is_in_place(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0))
+    }
+
+    /// Counts what was written of a worker as lost if somebody has removed the file.
+    pub fn notice_removal(&mut self) {
+        if self.on_disk.worker().is_some() && !self.is_in_place() {
+            self.on_disk = Record::Unclear;
+        }
     }
 
     /// Records the live worker, and the mark of the next.
@@ -267,7 +279,7 @@ impl WorkerRecord {
         content.resize(content.len().max(RECORD_BYTES - 1), b' ');
         content.push(b'\n');
         // One that somebody has removed would be written where nobody finds it.
-        let held = self.file.take().filter(|file| file.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
+        let held = self.is_in_place().then(|| self.file.take()).flatten();
         let written_over = held.or_else(|| open_record(&self.dir)).and_then(|file| {
             let written = file.write_all_at(&content, 0);
             written.is_ok().then_some(file)

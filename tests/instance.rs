@@ -193,6 +193,19 @@ fn a_state_directory_that_is_removed_is_made_anew_and_still_guards_the_worker() 
 }
 
 #[test]
+fn a_record_that_is_removed_alone_is_made_anew() {
+    let scene = quiet_scene().set("health_interval_secs", "0.05");
+    let supervisor = scene.start();
+    let worker = supervisor.wait_ready();
+    let record = scene.file("state/worker/worker.json");
+    let names_worker = || read_to_string(&record).is_ok_and(|text| text.contains(&format!("\"pid\":{worker},")));
+    wait_until("the record", LIMIT, names_worker);
+    remove_file(&record).expect("removed");
+    wait_until("the record anew", LIMIT, names_worker);
+    assert_eq!(supervisor.stop(), 0);
+}
+
+#[test]
 fn a_lock_that_is_removed_alone_is_made_anew() {
     let scene = quiet_scene().set("health_interval_secs", "0.05");
     let first = scene.start();

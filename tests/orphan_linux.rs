@@ -28,8 +28,8 @@ fn worker_is_on_record_before_it_is_first_probed() {
 
 #[test]
 fn worker_that_has_not_executed_its_program_yet_is_found() {
-    // The first of a supervisor, and one that comes after another.
-    for before in 0..=1 {
+    // The first of a supervisor, and one that comes after another, also where the record of that one was removed.
+    for (before, is_removed) in [(0, false), (1, false), (1, true)] {
         let scene = Scene::new().worker(&["--no-listen"]).set("restart_backoff_min_secs", "0.1");
         // The new process is held up before its program, in the memory of the supervisor that is killed meanwhile.
         let delayed = ["-e", "inject=execve:delay_enter=1500000"];
@@ -40,6 +40,9 @@ fn worker_that_has_not_executed_its_program_yet_is_found() {
         for nth in 1..=before {
             let worker = scene.wait_for_events("start", nth)[nth - 1].pid();
             wait_until("the record of the worker", LIMIT, || record().contains(&format!("\"pid\":{worker},")));
+            if is_removed {
+                std::fs::remove_file(scene.file("state/worker/worker.json")).expect("removed");
+            }
             send_signal(worker, Signal::SIGKILL);
             wait_until("the end of the worker", LIMIT, || !process_alive(worker));
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use support::words::{DIED, LAUNCH_FAILED, STARTED, STARTUP_TIMED_OUT, SYNC_FAILED, SYNCED, WARN};
-use support::{Scene, quoted, wait_until};
+use support::{Scene, Signal, quoted, send_signal, wait_until};
 
 /// The permissions of a path.
 fn mode(path: &Path) -> u32 {
@@ -250,8 +250,18 @@ fn directory_in_the_place_of_a_record_keeps_the_worker_from_being_started_until_
         "{line}"
     );
     assert_eq!(scene.report().starts().len(), 0);
-    std::fs::remove_dir(scene.file("state/worker/worker.json")).expect("removed");
-    supervisor.wait_ready();
+    let record = scene.file("state/worker/worker.json");
+    std::fs::remove_dir(&record).expect("removed");
+    let worker = supervisor.wait_ready();
+    // Not the next one either.
+    std::fs::remove_file(&record).expect("removed");
+    create_dir(&record).expect("a directory");
+    let failed = supervisor.lines_with(LAUNCH_FAILED).len();
+    send_signal(worker, Signal::SIGKILL);
+    supervisor.wait_for_nth_log(failed + 1, LAUNCH_FAILED);
+    assert_eq!(scene.report().starts().len(), 1);
+    std::fs::remove_dir(&record).expect("removed");
+    supervisor.wait_nth_ready(2);
     assert_eq!(supervisor.stop(), 0);
 }
 

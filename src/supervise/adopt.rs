@@ -17,13 +17,17 @@ use super::worker::Worker;
 use crate::lock::Lock;
 use crate::state_dir::Record;
 
-/// How often a worker that was being spawned is looked for.
+/// How often a worker that was being spawned is looked for where its supervisor, or it, had the lock a moment ago.
 const LOOKS_MAX: u32 = 6;
+
+/// Where the lock was free: if there is one, it has passed the place in its exec where it lets go of the lock.
+const LOOKS_FREE: u32 = 2;
 
 /// Between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The worker of an earlier supervisor, if one still runs; others of its processes are killed if it does not.
+/// `was_locked`: somebody else had the lock at first.
 ///
 /// # Errors
 /// The processes can't be looked at.
@@ -31,9 +35,11 @@ pub(super) fn find(
     record: &Record,
     name: &str,
     lock: &Lock,
+    was_locked: bool,
     registry: &Registry,
     now: Instant,
 ) -> io::Result<Option<Worker>> {
+    let looks = if was_locked { LOOKS_MAX } else { LOOKS_FREE };
     let left = match record {
         Record::Nobody => return Ok(None),
         Record::Somebody { worker, next } => {
@@ -50,7 +56,7 @@ pub(super) fn find(
             if next.is_empty() {
                 return Ok(None);
             }
-            look(|value| value == next.as_bytes())?
+            look(looks, |value| value == next.as_bytes())?
         }
         Record::Unclear => {
             let prefix = |(pid, started)| format!("{name}:{pid}:{started}:");
@@ -58,7 +64,7 @@ pub(super) fn find(
             if prefixes.is_empty() {
                 return Ok(None);
             }
-            look(|value| prefixes.iter().any(|prefix| value.starts_with(prefix.as_bytes())))?
+            look(LOOKS_MAX, |value| prefixes.iter().any(|prefix| value.starts_with(prefix.as_bytes())))?
         }
     };
     adopt_leader(left, registry, now)
@@ -86,12 +92,12 @@ fn adopt_leader(mut left: Vec<Pid>, registry: &Registry, now: Instant) -> io::Re
     Ok(adopted)
 }
 
-/// Looks until there is somebody, for a quarter of a second. The lock is held by a new process too until it executes
+/// Looks until there is somebody, but no more than so often. The lock is held by a new process too until it executes
 /// its program, but its mark can be seen only a moment after that.
-fn look(is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
+fn look(looks: u32, is_left: impl Fn(&[u8]) -> bool) -> io::Result<Vec<Pid>> {
     let marked = || platform::processes_with(VARIABLE, &is_left, Scope::Everybody);
     let mut found = marked()?;
-    for _ in 1..LOOKS_MAX {
+    for _ in 1..looks {
         if found.is_empty() {
             thread::park_timeout(LOOK_PAUSE);
             found = marked()?;

@@ -9,14 +9,15 @@ use crate::state_dir::{Record, StateDir, WorkerRecord};
 use crate::time::Now;
 
 impl Supervisor {
-    /// Looks whether the locks that this supervisor holds are still those that another would find, whenever there is
-    /// something new to put into the state directory: at each transition and each periodic probe. True: they were not,
-    /// and there is something to tell.
+    /// Looks whether the locks that this supervisor holds are still those that another would find, and so the record,
+    /// whenever there is something new to put into the state directory: at each transition and each periodic probe.
+    /// True: the locks were not, and there is something to tell.
     pub(super) fn keep_locks(&mut self, now: Now) -> bool {
         if !self.reporter.is_status_stale(&self.machine) {
             return false;
         }
         self.port.renew_claim();
+        self.record.notice_removal();
         if self.lock.as_ref().is_none_or(Lock::is_in_place) {
             return false;
         }

@@ -203,7 +203,8 @@ impl Supervisor {
     fn look_at_worker(&mut self, now: Now) {
         let known = self.children();
         let Some(worker) = &mut self.worker else { return };
-        let may_have_left = || self.child_list.as_ref().is_none_or(|list| list.has_others(&known));
+        let pid = worker.pid();
+        let may_have_left = || self.child_list.as_ref().is_none_or(|list| list.may_be_left_by(pid, &known));
         let departure = match worker.look(now.instant, may_have_left) {
             None => return,
             Some(Found::Gone(departure)) => departure,

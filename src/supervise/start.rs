@@ -59,7 +59,7 @@ pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Err
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
-    let mut setup = Setup { config, poll, signals, launcher, child_list };
+    let mut setup = Setup { config, poll, signals, launcher, child_list, was_locked: false };
     let Some((lock, dir)) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
     let Some(left) = setup.find_left(&lock, &dir)? else { return Ok(ExitCode::Ok) };
     supervisor(setup, lock, &dir, left).supervise()
@@ -72,6 +72,8 @@ struct Setup {
     signals: SignalReader,
     launcher: Launcher,
     child_list: Option<ChildList>,
+    /// Whether another process had the lock at first.
+    was_locked: bool,
 }
 
 /// What an earlier supervisor has left: its record, and its worker if one lives.
@@ -87,7 +89,6 @@ impl Setup {
     fn wait_for_lock(&mut self) -> Result<Option<(Lock, StateDir)>, Error> {
         // An old supervisor may be stopping: it ends within its drain and kill time.
         let give_up_at = Instant::now() + self.config.drain_timeout + KILL_TIME;
-        let mut is_announced = false;
         loop {
             // Each time anew: the other supervisor may have made it anew.
             let dir = StateDir::open(&self.config.state_dir, &self.config.name)?;
@@ -102,8 +103,7 @@ impl Setup {
                 let message = format!("another supervisor ({holder}) runs for {path:?}; {advice}");
                 return Err(Error::new(ExitCode::AlreadyRunning, message));
             }
-            if !is_announced {
-                is_announced = true;
+            if !std::mem::replace(&mut self.was_locked, true) {
                 info!("another supervisor ({holder}) holds the lock; waiting for it to stop");
             }
             if !self.pause(LOCK_PAUSE)? {
@@ -120,7 +120,7 @@ impl Setup {
         loop {
             let found = WorkerRecord::read(dir).and_then(|record| {
                 let registry = self.poll.registry();
-                let worker = adopt::find(&record, &self.config.name, lock, registry, Instant::now())?;
+                let worker = adopt::find(&record, &self.config.name, lock, self.was_locked, registry, Instant::now())?;
                 Ok(Left { record, worker, killed: killed_supervisors(lock, dir) })
             });
             let error = match found {
@@ -172,7 +172,7 @@ fn is_us(pid: u32, started: &str) -> bool {
 }
 
 fn supervisor(setup: Setup, lock: Lock, dir: &StateDir, left: Left) -> Supervisor {
-    let Setup { config, poll, signals, launcher, child_list } = setup;
+    let Setup { config, poll, signals, launcher, child_list, was_locked: _ } = setup;
     let now = Now::read();
     let mut reporter = Reporter::new(&config, dir.clone(), now);
     info!(

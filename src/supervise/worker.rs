@@ -265,7 +265,8 @@ impl Worker {
     }
 
     /// Reaps one that is gone, if that was left for later. It takes longer than all else between an exit and the next
-    /// spawn: 20 µs, and for a worker whose 20,000 descriptors have been looked at some milliseconds.
+    /// spawn: 20 µs, and for a worker whose 20,000 descriptors have been looked at some milliseconds. It was seen to be
+    /// a zombie, and so is gone after this.
     pub(super) fn bury(self) {
         if let Origin::Child = self.origin {
             platform::reap_with_group(self.pid);

@@ -38,16 +38,17 @@ impl ChildList {
         File::open(format!("/proc/{pid}/task/{pid}/children")).map(ChildList)
     }
 
-    /// Whether it names others than these, zombies too. If not, a child among them that has exited has left nobody:
-    /// what it leaves becomes ours before its exit can be noticed (exit_notify of kernel/exit.c). True where it can't
-    /// be read, or is longer than that of a few.
+    /// Whether `child`, which has exited and is not reaped, may have left somebody beside our other children, which are
+    /// all `known`. What it leaves becomes ours before its exit can be noticed (exit_notify of kernel/exit.c). True
+    /// where the list does not even name the child, can't be read, or is longer than that of a few.
     #[must_use]
-    pub fn has_others(&self, known: &[Pid]) -> bool {
+    pub fn may_be_left_by(&self, child: Pid, known: &[Pid]) -> bool {
         let mut list = [0; LIST_BYTES_MAX];
-        let Ok(length) = self.0.read_at(&mut list, 0) else { return true };
-        let Ok(list) = str::from_utf8(&list[..length]) else { return true };
-        let is_known = |child: &str| child.parse().is_ok_and(|child| known.iter().any(|pid| pid.as_raw() == child));
-        length == LIST_BYTES_MAX || !list.split_ascii_whitespace().all(is_known)
+        let length = self.0.read_at(&mut list, 0).unwrap_or(LIST_BYTES_MAX);
+        let list = str::from_utf8(&list[..length]).unwrap_or_default();
+        let mut listed = list.split_ascii_whitespace().map(|pid| pid.parse().ok().and_then(Pid::new));
+        let is_known = |pid: Option<Pid>| pid.is_some_and(|pid| known.contains(&pid));
+        length == LIST_BYTES_MAX || !listed.clone().any(|pid| pid == Some(child)) || !listed.all(is_known)
     }
 }
 

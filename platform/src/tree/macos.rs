@@ -21,9 +21,9 @@ pub(super) fn become_subreaper() -> Option<ChildList> {
 pub enum ChildList {}
 
 impl ChildList {
-    /// Whether it names others than these.
+    /// Whether `child` may have left somebody.
     #[must_use]
-    pub fn has_others(&self, _known: &[Pid]) -> bool {
+    pub fn may_be_left_by(&self, _child: Pid, _known: &[Pid]) -> bool {
         match *self {}
     }
 }

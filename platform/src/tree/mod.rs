@@ -64,7 +64,8 @@ pub fn reap_with_group(pid: Pid) -> Reaped {
 }
 
 /// How a child has ended that has not been reaped; None: it has not, or is no child of ours. Until it is reaped its
-/// pid, group and session are nobody else's.
+/// pid, group and session are nobody else's. macOS does not tell here which signal ended it (`waitid` of
+/// bsd/kern/kern_exit.c): [`reap_with_group`] does.
 #[must_use]
 pub fn unreaped(pid: Pid) -> Option<ExitStatus> {
     let info = zombie(pid).ok()??;
