@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use worker_supervisor_platform::{
     ExitStatus, ExitWatch, Pid, Pinned, Reaped, Signal, describe, group_is_gone, identify, reap_with_group, signal,
-    signal_group,
+    signal_group, unreaped,
 };
 
 use crate::support::{Ears, Helper, eventually, open_descriptors, reap_soon, wait_for_zombie};
@@ -34,7 +34,7 @@ fn a_watch_registered_before_the_exit_fires() {
     let mut ears = Ears::new();
     ears.hear(&watch);
     assert!(!watch.has_fired());
-    assert_eq!(reap_with_group(helper.pid), Reaped::NotYet);
+    assert_eq!((unreaped(helper.pid), reap_with_group(helper.pid)), (None, Reaped::NotYet));
     assert!(signal(helper.pid, Signal::Term).expect("sent"));
     ears.wait("the watch", || watch.has_fired().then_some(()));
     assert!(watch.has_fired(), "once true, always true");
@@ -75,10 +75,13 @@ fn a_thousand_quick_children_lose_no_exit() {
 }
 
 fn an_exit_is_told_once() {
-    let helper = Helper::start("exit", &["0"]);
+    let helper = Helper::start("exit", &["7"]);
     wait_for_zombie(helper.pid);
-    assert_eq!(reap_with_group(helper.pid), Reaped::Gone(ExitStatus::Code(0)));
-    assert_eq!(reap_with_group(helper.pid), Reaped::Gone(ExitStatus::Unknown));
+    for _ in 0..2 {
+        assert_eq!(unreaped(helper.pid), Some(ExitStatus::Code(7)), "as often as it is asked");
+    }
+    assert_eq!(reap_with_group(helper.pid), Reaped::Gone(ExitStatus::Code(7)));
+    assert_eq!((unreaped(helper.pid), reap_with_group(helper.pid)), (None, Reaped::Gone(ExitStatus::Unknown)));
     assert!(!signal(helper.pid, Signal::Term).expect("no error"), "nobody has the pid now");
 }
 
@@ -92,7 +95,11 @@ fn what_ended_a_process_is_told() {
         let mut helper = Helper::start("wait", &[]);
         assert_eq!(helper.line(), "ready");
         signal(helper.pid, sent).expect("sent");
-        assert_eq!(reap_soon(helper.pid), ExitStatus::Signal { number, core: false });
+        wait_for_zombie(helper.pid);
+        let status = ExitStatus::Signal { number, core: false };
+        let told = unreaped(helper.pid).expect("not reaped");
+        assert!(told == status || cfg!(target_os = "macos"), "{told}");
+        assert_eq!(reap_soon(helper.pid), status);
     }
 }
 
