@@ -20,14 +20,16 @@ rm -rf "$place/source"
 mkdir -p "$place/source"
 git archive "$base" | tar -xf - -C "$place/source"
 
-# The program of the sources in DIRECTORY, put where NAME says. One after the other into one place to build in, so that
-# what both depend on is compiled once.
+# The program of the sources in a directory, put where the second word says. Each is built in a place of its own: in one
+# for both cargo takes the second for the first, since it tells packages apart by their path below the workspace and
+# changes by times alone.
 build() {
-    (cd "$1" && cargo build --release --locked --bin worker-supervisor --target-dir "$place/build")
-    cp "$place/build/release/worker-supervisor" "$place/$2"
+    (cd "$1" && cargo build --release --locked --bin worker-supervisor --target-dir "$place/build-$2")
+    cp "$place/build-$2/release/worker-supervisor" "$place/$2"
     echo "$2: $(wc -c <"$place/$2" | tr -d ' ') bytes"
 }
 
 build "$place/source" before
 build . after
+! cmp -s "$place/before" "$place/after" || fail "both are the same program"
 BENCH_BASE=$place/before BENCH_PRODUCT=$place/after cargo bench --bench compare
