@@ -79,7 +79,7 @@ fn configuration_that_anyone_may_write_is_not_reloaded() {
         config.command(&["/bin/false"]);
     });
     set_permissions(scene.config_file(), Permissions::from_mode(0o666)).expect("our own file");
-    supervisor.signal(support::Signal::SIGUSR1);
+    supervisor.signal(Signal::SIGUSR1);
     supervisor.wait_for_log(support::words::RELOAD_FAILED);
     supervisor.wait_nth_ready(2);
     assert_eq!(scene.report().starts().len(), 2, "the old configuration goes on");
