@@ -13,7 +13,7 @@ use platform::{ChildList, Lifetime, Signals};
 use super::disks::remote;
 use super::helpers::hooks::Hooks;
 use super::helpers::secrets::Secrets;
-use super::launch::{self, Launcher};
+use super::launch::Launcher;
 use super::logs::{Logs, shared};
 use super::perform::clients;
 use super::port::{PortWatch, doubt};
@@ -44,8 +44,6 @@ pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Err
     let Loaded { config, warnings } = Config::load(path)?;
     // What the configuration was read from may have been handed over. The log may open a terminal, which is to stay.
     platform::close_inherited(&signals);
-    // Where descriptors are few, a probe may need this one sooner.
-    let child_list = platform::become_subreaper().filter(|_| launch::has_descriptors_to_spare());
     own_log::init(verbose);
     // Not to keep a file system busy. Every path of the configuration is absolute by now.
     drop(std::env::set_current_dir("/"));
@@ -59,6 +57,7 @@ pub fn run(path: &Path, verbose: bool, signals: Signals) -> Result<ExitCode, Err
     let poll = Poll::new().map_err(cannot("create the event queue"))?;
     let signals = SignalReader::new(signals, poll.registry()).map_err(cannot("receive signals"))?;
     let launcher = Launcher::new(&config.name).map_err(cannot("open /dev/null"))?;
+    let child_list = platform::become_subreaper().filter(|_| launcher.has_descriptors_to_spare);
     let mut setup = Setup { config, poll, signals, launcher, child_list, was_locked: false };
     let Some((lock, dir)) = setup.wait_for_lock()? else { return Ok(ExitCode::Ok) };
     let Some(left) = setup.find_left(&lock, &dir)? else { return Ok(ExitCode::Ok) };

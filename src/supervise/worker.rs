@@ -237,17 +237,17 @@ impl Worker {
             let is_news = self.was_asked() && !std::mem::replace(&mut self.is_leader_told, true);
             return is_news.then_some(Found::LeaderGone);
         }
-        let reaped = match &self.origin {
-            Origin::Child => match unreaped.filter(|_| !may_have_left()) {
-                Some(status) => return Some(Found::Gone(self.departure(now, status, false))),
-                None => platform::reap_with_group(self.pid),
-            },
-            Origin::Adopted(pinned) if pinned.is_alive() => Reaped::NotYet,
-            Origin::Adopted(_) => {
-                kill_leaderless_group(self.pid);
-                Reaped::Gone(ExitStatus::Unknown)
+        let reaped = match (&self.origin, unreaped) {
+            (Origin::Child, Some(status)) if !may_have_left() => {
+                return Some(Found::Gone(self.departure(now, status, false)));
             }
-            Origin::Reaped(status) => Reaped::Gone(*status),
+            (Origin::Child, _) => platform::reap_with_group(self.pid),
+            (Origin::Adopted(_), None) => Reaped::NotYet,
+            (Origin::Adopted(_), Some(status)) => {
+                kill_leaderless_group(self.pid);
+                Reaped::Gone(status)
+            }
+            (Origin::Reaped(status), _) => Reaped::Gone(*status),
         };
         match reaped {
             Reaped::Gone(status) => self.has_left(now, status).then(|| Found::Gone(self.departure(now, status, true))),

@@ -4,6 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 
+use super::unlisted::ChildList;
 use crate::pid::Pid;
 
 /// The longest environment of which a variable is looked for, in bytes.
@@ -18,18 +19,6 @@ pub(super) fn become_subreaper() -> Option<ChildList> {
     // SAFETY: this command takes no argument and touches no memory of ours.
     unsafe { libc::procctl(libc::P_PID, 0, libc::PROC_REAP_ACQUIRE, std::ptr::null_mut()) };
     None
-}
-
-/// Only a table of all processes has them.
-#[derive(Debug)]
-pub enum ChildList {}
-
-impl ChildList {
-    /// Whether `child` may have left somebody.
-    #[must_use]
-    pub fn may_be_left_by(&self, _child: Pid, _known: &[Pid]) -> bool {
-        match *self {}
-    }
 }
 
 /// Every process that may be seen.

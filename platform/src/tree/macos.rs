@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::io;
 
 use super::procargs;
+use super::unlisted::ChildList;
 use crate::pid::Pid;
 use crate::process::{Listed, is_closing, list};
 
@@ -14,18 +15,6 @@ const ARGUMENTS_BYTES_MAX: usize = 1 << 20;
 /// There is nothing like it.
 pub(super) fn become_subreaper() -> Option<ChildList> {
     None
-}
-
-/// Holds no list.
-#[derive(Debug)]
-pub enum ChildList {}
-
-impl ChildList {
-    /// Whether `child` may have left somebody.
-    #[must_use]
-    pub fn may_be_left_by(&self, _child: Pid, _known: &[Pid]) -> bool {
-        match *self {}
-    }
 }
 
 /// Every process, also those of other users.

@@ -12,6 +12,8 @@ mod linux;
 mod macos;
 #[cfg(any(target_os = "macos", test))]
 mod procargs;
+#[cfg(not(target_os = "linux"))]
+mod unlisted;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,7 +26,10 @@ use self::freebsd as sys;
 use self::linux as sys;
 #[cfg(target_os = "macos")]
 use self::macos as sys;
+#[cfg(target_os = "linux")]
 pub use self::sys::ChildList;
+#[cfg(not(target_os = "linux"))]
+pub use self::unlisted::ChildList;
 use crate::exit::ExitStatus;
 use crate::pid::Pid;
 use crate::process::{group_of, lineage};

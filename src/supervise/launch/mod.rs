@@ -41,7 +41,7 @@ pub(crate) struct Launcher {
     null: File,
     /// Whether this process has descriptors to keep for later: where they are few, a probe or the status file may need
     /// them sooner.
-    has_descriptors_to_spare: bool,
+    pub(super) has_descriptors_to_spare: bool,
     marker: Marker,
     ahead: Option<Ahead>,
 }
@@ -104,7 +104,7 @@ impl Launcher {
         Ok(Self {
             inherited: std::env::vars_os().collect(),
             null: File::options().read(true).write(true).open("/dev/null")?,
-            has_descriptors_to_spare: has_descriptors_to_spare(),
+            has_descriptors_to_spare: platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH),
             marker: Marker::new(name),
             ahead: None,
         })
@@ -252,11 +252,6 @@ impl Outputs {
     fn stderr(&self) -> Option<&File> {
         self.stderr.as_ref().unwrap_or(&self.stdout).as_ref().map(|log| &log.file)
     }
-}
-
-/// Whether there are descriptors to hold open what only saves time.
-pub(super) fn has_descriptors_to_spare() -> bool {
-    platform::open_files_limit().is_ok_and(|limit| limit >= DESCRIPTORS_ENOUGH)
 }
 
 /// Whether an entry of an environment is a mark.
