@@ -4,11 +4,14 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, socket};
 use nix::unistd::getuid;
 
 const PORTS: Range<u16> = 20_000..32_000;
@@ -63,7 +66,7 @@ impl PortClaim {
     }
 }
 
-/// Claims a port on which nobody listens.
+/// Claims a port on which nobody listens, and where no connection of an earlier test is in TIME-WAIT.
 pub(crate) fn free_port() -> PortClaim {
     let locks = std::env::temp_dir().join(format!("worker-supervisor-ports-{}", getuid()));
     std::fs::create_dir_all(&locks).expect("the directory of port locks can be created");
@@ -71,11 +74,20 @@ pub(crate) fn free_port() -> PortClaim {
         let port = PORTS.start + u16::try_from(random() % PORTS.len() as u64).expect("a port below the range's end");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(locks.join(port.to_string()));
         let lock = lock.expect("a port's lock file opens");
-        if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if lock.try_lock().is_ok() && is_unused(port) {
             return PortClaim { port, _lock: lock };
         }
     }
     panic!("found no free port in {PORTS:?} in {PORT_TRIES} tries");
+}
+
+/// Whether it can be bound without SO_REUSEADDR, which the standard library always sets: that refuses what TIME-WAIT
+/// has left as well.
+fn is_unused(port: u16) -> bool {
+    let probe = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+    // Apple has no SOCK_CLOEXEC.
+    fcntl(&probe, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor's flags can be set");
+    bind(probe.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))).is_ok()
 }
 
 /// A number that differs at each call and in each process: the standard library's hash keys are random.
