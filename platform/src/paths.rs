@@ -41,54 +41,61 @@ pub struct SafePath {
 /// PermissionDenied that names the directory at fault and what to do; what lstat(2) and readlink(2) report, but not
 /// that something is missing, unless the path goes back from there.
 pub fn safe_path(path: &Path) -> io::Result<SafePath> {
+    let root = symlink_metadata("/")?;
     let (mut real, mut left, mut links) = (PathBuf::from("/"), path.to_owned(), 0);
+    // What was found at `real`.
+    let mut here_is = root.clone();
     // Whether the last link was one of the kernel's own, which may lead to what has no name.
     let mut is_of_proc = false;
-    // What was found at `real`.
-    let mut here_is = symlink_metadata("/")?;
     let mut safe = SafePath { real: PathBuf::new(), entered: Vec::new(), is_shared: false, is_magic: false };
-    loop {
+    'links: loop {
         let mut parts = left.components();
-        // Without a slash at its end.
-        let here = parts.as_path();
-        match parts.next() {
-            None => break,
-            Some(Component::RootDir) => (real, here_is) = ("/".into(), symlink_metadata("/")?),
-            Some(Component::ParentDir) => {
-                real.pop();
-                here_is = symlink_metadata(&real)?;
-            }
-            Some(Component::Normal(name)) => {
-                safe.enter(&real, &here_is)?;
-                let next = real.join(name);
-                let found = match symlink_metadata(&next) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        if parts.any(|part| part == Component::ParentDir) {
-                            return Err(error);
-                        }
-                        safe.is_magic = is_of_proc && metadata(path).is_ok();
-                        real.push(here);
-                        break;
-                    }
-                    found => found?,
-                };
-                if found.is_symlink() {
-                    links += 1;
-                    if links > LINKS_MAX {
-                        return Err(Errno::ELOOP.into());
-                    }
-                    if safe.is_shared {
-                        ensure_trusted(&next, &found)?;
-                    }
-                    is_of_proc = next.starts_with("/proc");
-                    left = read_link(&next)?.join(parts.as_path());
+        while let Some(part) = parts.next() {
+            let name = match part {
+                Component::Normal(name) => name,
+                Component::RootDir => {
+                    (real, here_is) = ("/".into(), root.clone());
                     continue;
                 }
-                (real, here_is) = (next, found);
+                Component::ParentDir => {
+                    real.pop();
+                    here_is = symlink_metadata(&real)?;
+                    continue;
+                }
+                Component::CurDir | Component::Prefix(_) => continue,
+            };
+            safe.enter(&real, &here_is)?;
+            let rest = parts.as_path();
+            real.push(name);
+            let found = match symlink_metadata(&real) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if parts.any(|part| part == Component::ParentDir) {
+                        return Err(error);
+                    }
+                    safe.is_magic = is_of_proc && metadata(path).is_ok();
+                    real.extend(rest);
+                    break 'links;
+                }
+                found => found?,
+            };
+            if !found.is_symlink() {
+                here_is = found;
+                continue;
             }
-            Some(Component::CurDir | Component::Prefix(_)) => {}
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(Errno::ELOOP.into());
+            }
+            if safe.is_shared {
+                ensure_trusted(&real, &found)?;
+            }
+            is_of_proc = real.starts_with("/proc");
+            let target = read_link(&real)?;
+            real.pop();
+            left = target.join(rest);
+            continue 'links;
         }
-        left = parts.as_path().to_owned();
+        break;
     }
     safe.real = if safe.is_magic { path.to_owned() } else { real };
     Ok(safe)

@@ -47,15 +47,17 @@ impl<'a> Reader<'a> {
     /// Puts every key's value, or else its default, where its row says.
     pub(super) fn read_all(&mut self, config: &mut Config) {
         for row in KEYS {
+            let found = self.find(row.name);
+            if found.is_some_and(|value| self.read(row, value, config).is_some()) {
+                continue;
+            }
             let noted = self.problems.len();
-            let default = row.default.replace("NAME", &config.name);
-            if let Some(value) = default_value(&default) {
+            if let Some(value) = default_value(row.default, &config.name) {
                 self.read(row, &value, config);
             }
-            if let Some(value) = self.find(row.name) {
+            if found.is_some() {
                 // Whatever the default lacks, HOME that is, is no matter now.
                 self.problems.truncate(noted);
-                self.read(row, value, config);
             } else if row.default == "required" {
                 self.note(0, format!("{} is missing; add a line such as `{0} = {}`", row.name, row.example));
             }
@@ -234,13 +236,14 @@ impl<'a> Reader<'a> {
 
     fn note_unknown(&mut self, table: Option<&str>, key: &Spanned<toml::de::DeString<'_>>) {
         let typed = key.get_ref().as_ref();
-        let prefix = table.map(|table| format!("{table}.")).unwrap_or_default();
-        let full = format!("{prefix}{typed}");
-        let is_known = KEYS.iter().any(|row| match table {
-            None => row.name.split('.').next() == Some(typed),
-            Some(_) => row.name == full,
-        });
-        if is_known || self.is_full() {
+        let full = table.map_or_else(|| typed.to_owned(), |table| format!("{table}.{typed}"));
+        let is_known = |row: &Key| match row.name.strip_prefix(&*full) {
+            // A key with a dot in quotes is none of a table.
+            Some("") => table.is_some() || !typed.contains('.'),
+            Some(rest) => table.is_none() && rest.starts_with('.'),
+            None => false,
+        };
+        if KEYS.iter().any(is_known) || self.is_full() {
             return;
         }
         let shown = escape(&full, SHOWN_BYTES_MAX);
@@ -278,11 +281,12 @@ impl<'a> Reader<'a> {
 }
 
 /// A row's default as it would be typed; `None` if it is told in words. A path stands in the table without its quotes.
-fn default_value(default: &str) -> Option<Value<'_>> {
-    match default.starts_with('~') {
-        true => Some(Spanned::new(0..0, DeValue::String(default.into()))),
-        false => DeValue::parse(default).ok(),
+fn default_value<'a>(default: &'a str, name: &str) -> Option<Value<'a>> {
+    if default.starts_with('~') {
+        return Some(Spanned::new(0..0, DeValue::String(default.replace("NAME", name).into())));
     }
+    let is_typed = |first: char| first.is_ascii_digit() || "\"[".contains(first);
+    (default.starts_with(is_typed) || matches!(default, "true" | "false")).then(|| DeValue::parse(default).ok())?
 }
 
 /// A problem at a byte of the file.

@@ -4,7 +4,6 @@
 //! Allocates when it is made and when an answer outgrows its buffer, not per exchange.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -80,8 +79,8 @@ struct Active {
 
 impl Client {
     /// A client at rest.
-    pub(crate) fn new(source: Source, address: SocketAddr, request: Request, wants_body: bool) -> Self {
-        Self { source, worker: Peer::at(address), request, wants_body, response: http::Exchange::new(), active: None }
+    pub(crate) fn new(source: Source, worker: Peer, request: Request, wants_body: bool) -> Self {
+        Self { source, worker, request, wants_body, response: http::Exchange::new(), active: None }
     }
 
     /// Begins an exchange, in place of one that may be under way. Some: it has ended already.

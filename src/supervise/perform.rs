@@ -4,7 +4,7 @@
 
 use std::io;
 
-use platform::Pid;
+use platform::{Peer, Pid};
 
 use super::Supervisor;
 use super::client::{Answer, Client, Ended, Verdict};
@@ -264,10 +264,10 @@ impl Supervisor {
 
 /// The clients of a configuration: for health and for the sync.
 pub(super) fn clients(config: &Config) -> (Client, Client) {
-    let address = config.address();
+    let worker = Peer::at(config.address());
     let health = Request::new(Method::Get, &config.health_endpoint, &config.host_header);
     // Without a sync endpoint the policy never orders a sync.
     let endpoint = config.sync_endpoint.as_deref().unwrap_or("/");
     let sync = Request::new(Method::Put, endpoint, &config.host_header);
-    (Client::new(Source::Probe, address, health, false), Client::new(Source::Sync, address, sync, true))
+    (Client::new(Source::Probe, worker, health, false), Client::new(Source::Sync, worker, sync, true))
 }
