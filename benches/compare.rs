@@ -68,9 +68,8 @@ fn lives_of(rounds: usize) -> (Rounds, Rounds) {
         let mut running = [product_before(), product_before(), product()].map(|recipe| (recipe, None));
         let of_round = take_turns(1, &mut running, |(recipe, running)| {
             let mut contender = Contender::start(*recipe);
-            let began = contender.wait_mark(Mark::Began);
+            let took = contender.began_after();
             contender.wait_ready();
-            let took = Duration::from_nanos(began.at_ns - contender.started_at_ns);
             *running = Some(contender);
             took
         });

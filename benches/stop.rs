@@ -6,10 +6,12 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use support::place::TempDir;
 use support::{
-    Contender, Mark, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, on_one_processor, peers,
+    Contender, Recipe, Results, Summary, THROTTLE, absent_peers, bare_vfork, is_earnest, on_one_processor, peers,
     product, product_of_cargo, rounds,
 };
 
@@ -26,6 +28,7 @@ const STOP: &str = "from the order until both are gone, ms";
 /// What one contender took.
 struct Times {
     recipe: Recipe,
+    first_starts: Vec<Duration>,
     starts: Vec<Duration>,
     stops: Vec<Duration>,
 }
@@ -46,21 +49,29 @@ fn main() {
     results.finish();
 }
 
-/// Starts and stops all of them in turn.
+/// Starts and stops all of them in turn, twice in a directory: what they make for good, they make at the first start.
 fn compare(results: &mut Results, surroundings: &str, recipes: &[Recipe]) {
-    let times = |recipe: &Recipe| Times { recipe: *recipe, starts: Vec::new(), stops: Vec::new() };
+    let none = Vec::new;
+    let times = |recipe: &Recipe| Times { recipe: *recipe, first_starts: none(), starts: none(), stops: none() };
     let mut all: Vec<Times> = recipes.iter().map(times).collect();
     for round in 0..rounds(ROUNDS, ROUNDS_SMOKE) {
         let of_round = all.iter_mut().filter(|times| round % SLOW_EVERY == 0 || !times.is_slow());
-        let mut running: Vec<(&mut Times, Contender)> = of_round.map(Times::start).collect();
-        for (times, contender) in &mut running {
-            contender.wait_age(THROTTLE);
-            if !times.recipe.leaves_worker {
-                times.stops.push(contender.stop());
+        let mut of_round: Vec<(&mut Times, Arc<TempDir>)> =
+            of_round.map(|times| (times, Arc::new(TempDir::new()))).collect();
+        for is_first in [true, false] {
+            let mut running: Vec<(&mut Times, Contender)> =
+                of_round.iter_mut().map(|(times, dir)| times.start(dir.clone(), is_first)).collect();
+            for (times, contender) in &mut running {
+                contender.wait_age(THROTTLE);
+                if !times.recipe.leaves_worker {
+                    times.stops.push(contender.stop());
+                }
             }
         }
     }
-    add(results, &format!("Start{surroundings} (ratio to the bare loop)"), START, &all, |times| &times.starts);
+    let to_floor = format!("{surroundings} (ratio to the bare loop)");
+    add(results, &format!("Start{to_floor}"), START, &all, |it| &it.starts);
+    add(results, &format!("First start in a directory{to_floor}"), START, &all, |it| &it.first_starts);
     add(results, &format!("Stop{surroundings} (ratio to {})", all[1].recipe.name), STOP, &all[1..], |it| &it.stops);
 }
 
@@ -76,10 +87,10 @@ fn add(results: &mut Results, table: &str, what: &str, all: &[Times], of: fn(&Ti
 }
 
 impl Times {
-    fn start(&mut self) -> (&mut Self, Contender) {
-        let mut contender = Contender::start(self.recipe);
-        let began = contender.wait_mark(Mark::Began);
-        self.starts.push(Duration::from_nanos(began.at_ns - contender.started_at_ns));
+    fn start(&mut self, dir: Arc<TempDir>, is_first: bool) -> (&mut Self, Contender) {
+        let mut contender = Contender::start_in(self.recipe, dir);
+        let times = if is_first { &mut self.first_starts } else { &mut self.starts };
+        times.push(contender.began_after());
         contender.wait_ready();
         (self, contender)
     }

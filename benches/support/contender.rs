@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ pub(crate) struct Contender {
     pub(crate) started_at_ns: u64,
     child: Child,
     record: Record,
-    dir: TempDir,
+    dir: Arc<TempDir>,
     port: Option<PortClaim>,
 }
 
@@ -68,20 +69,20 @@ impl Contender {
         Self::start_in(recipe, TempDir::new())
     }
 
-    /// The same, in this directory.
-    pub(crate) fn start_in(recipe: Recipe, dir: TempDir) -> Self {
+    /// The same, in this directory, where an earlier one may have run.
+    pub(crate) fn start_in(recipe: Recipe, dir: impl Into<Arc<TempDir>>) -> Self {
         let port = free_port();
-        let mut contender = Self::start_at(recipe, programs::worker(), port.number(), dir);
+        let mut contender = Self::start_at(recipe, programs::worker(), port.number(), dir.into());
         contender.port = Some(port);
         contender
     }
 
     /// Starts it over another worker, on a port that the caller has claimed.
     pub(crate) fn start_over(recipe: Recipe, worker: &Path, port: u16) -> Self {
-        Self::start_at(recipe, worker, port, TempDir::new())
+        Self::start_at(recipe, worker, port, Arc::new(TempDir::new()))
     }
 
-    fn start_at(recipe: Recipe, worker: &Path, port: u16, dir: TempDir) -> Self {
+    fn start_at(recipe: Recipe, worker: &Path, port: u16, dir: Arc<TempDir>) -> Self {
         let site = Site { worker: worker.to_owned(), port };
         let mut command = (recipe.prepare)(dir.path(), &site);
         let path = dir.join("record");
@@ -136,12 +137,19 @@ impl Contender {
         sleep(age.saturating_sub(Duration::from_nanos(now_ns() - began.at_ns)));
     }
 
+    /// How long after its start the first worker began.
+    pub(crate) fn began_after(&mut self) -> Duration {
+        // The worker writes it down. To look for that sooner would take time from a shared processor.
+        sleep(SETTLING);
+        Duration::from_nanos(self.wait_mark(Mark::Began).at_ns - self.started_at_ns)
+    }
+
     /// Kills the worker, and returns how long after that the next one began, and that one's entry.
     pub(crate) fn restart(&mut self) -> (Duration, Entry) {
         let old = self.wait_mark(Mark::Began);
         let killed_at_ns = now_ns();
         kill(Pid::from_raw(old.pid), Signal::SIGKILL).expect("the worker lives");
-        // The next one writes down when it began. To look for that sooner would take time from a shared processor.
+        // As above.
         sleep(SETTLING);
         let Self { record, recipe, dir, .. } = self;
         let began = wait_for(missing(recipe, dir, Mark::Began), || {

@@ -228,8 +228,10 @@ pub(crate) fn supervise(program: &Path, dir: &Path, site: &Site, health_interval
 /// The form that runit, s6 and daemontools share: a directory whose `run` is what to run.
 fn scan_directory(program: &str, dir: &Path, site: &Site) -> Command {
     let service = dir.join("service");
-    std::fs::create_dir(&service).expect("a service directory");
-    symlink(&site.worker, service.join("run")).expect("a run file");
+    // It is there where the contender has run before.
+    if std::fs::create_dir(&service).is_ok() {
+        symlink(&site.worker, service.join("run")).expect("a run file");
+    }
     let mut command = Command::new(program);
     command.arg(service);
     command

@@ -38,7 +38,8 @@ pub(crate) struct Record {
 impl Record {
     /// Creates an empty one.
     pub(crate) fn create(path: &Path) -> Self {
-        let file = File::options().read(true).write(true).create_new(true).open(path).expect("a record can be created");
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.expect("a record can be created");
         Self { file, unread: String::new(), entries: Vec::new() }
     }
 
