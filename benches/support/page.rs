@@ -31,7 +31,7 @@ pub(crate) enum By {
 }
 
 /// The goals that hold for any machine, as ratios, and those of a small Linux machine, in units.
-pub(crate) const GOALS: [Goal; 20] = [
+pub(crate) const GOALS: [Goal; 21] = [
     Goal {
         what: "restart among all contenders, × the bare loop",
         limit: 1.1,
@@ -81,7 +81,13 @@ pub(crate) const GOALS: [Goal; 20] = [
         by: By::Ratio,
     },
     Goal {
-        what: "the same, × runit",
+        what: "start with one processor for everybody, × the bare loop",
+        limit: 1.1,
+        place: ("stop", "Start, with one", "worker-supervisor", "from exec"),
+        by: By::Ratio,
+    },
+    Goal {
+        what: "start, × runit",
         limit: 1.0,
         place: ("stop", "Start", "worker-supervisor", "from exec"),
         by: By::RatioTo("runit runsv"),
@@ -234,7 +240,8 @@ fn goals(page: &mut String, results: &[Results]) {
             let is_scattered = match by {
                 By::Ratio => it.ratio.is_some_and(|ratio| ratio.is_noisy),
                 By::Median => it.summary.is_noisy() && number <= limit && limit < high,
-                By::RatioTo(_) | By::MedianOfMany => false,
+                By::RatioTo(other) => find(other).is_some_and(|it| it.summary.is_noisy()),
+                By::MedianOfMany => false,
             };
             let verdict = if number <= limit { "reached" } else { "missed" };
             (plain(number), if is_scattered { "too scattered to tell" } else { verdict })

@@ -84,8 +84,12 @@ pub(crate) fn free_port() -> PortClaim {
 /// Whether it can be bound without SO_REUSEADDR, which the standard library always sets: that refuses what TIME-WAIT
 /// has left as well.
 fn is_unused(port: u16) -> bool {
-    let probe = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
-    // Apple has no SOCK_CLOEXEC.
+    // Apple has no SOCK_CLOEXEC. Elsewhere no program that another test starts may have the socket.
+    #[cfg(target_os = "macos")]
+    let flags = SockFlag::empty();
+    #[cfg(not(target_os = "macos"))]
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let probe = socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");
     fcntl(&probe, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor's flags can be set");
     bind(probe.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))).is_ok()
 }
