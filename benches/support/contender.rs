@@ -149,7 +149,7 @@ impl Contender {
         let old = self.wait_mark(Mark::Began);
         let killed_at_ns = now_ns();
         kill(Pid::from_raw(old.pid), Signal::SIGKILL).expect("the worker lives");
-        // As above.
+        // To look sooner for what the next one writes down would take time from a shared processor.
         sleep(SETTLING);
         let Self { record, recipe, dir, .. } = self;
         let began = wait_for(missing(recipe, dir, Mark::Began), || {
